@@ -1,0 +1,194 @@
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Options;
+
+namespace Resilience.Settings;
+
+/// <summary>
+/// The settings of one named block, always valid: <see cref="Current"/> is what was last read without an error, and a reload that
+/// brings an error leaves it as it is.
+/// </summary>
+/// <typeparam name="T">The settings.</typeparam>
+/// <remarks>
+/// Values come in this order, later ones over earlier: the type's defaults, what code configured, the configuration section.
+/// Treat <see cref="Current"/> as immutable. A component reads it once and again on <see cref="OnChange"/>, not on its hot path.
+/// Thread-safe.
+/// </remarks>
+public sealed class LiveSettings<T> : ILiveSettings
+    where T : class, ISettings, new()
+{
+    private readonly Lock _lock = new(); // guards _text, _listeners and the writes of _current and _rejected
+    private readonly IConfigurationSection? _section;
+    private readonly IConfigurationSection? _fallback;
+    private readonly IConfigureOptions<T>[] _configures;
+    private readonly List<Action<T>> _listeners = [];
+    private volatile T _current;
+    private volatile IReadOnlyList<SettingsError> _rejected = [];
+    private string _text;
+
+    internal LiveSettings(string name, string path, IConfigurationSection? section, IConfigurationSection? fallback, IEnumerable<IConfigureOptions<T>> configures)
+    {
+        Name = name;
+        Path = path;
+        _section = section;
+        _fallback = fallback;
+        _configures = [.. configures];
+        _text = Text();
+        (_current, IReadOnlyList<SettingsError> errors) = Build();
+        if (errors.Count > 0)
+        {
+            throw new SettingsException(errors);
+        }
+    }
+
+    /// <summary>The name of the block: options name, DI key and metric tag at once.</summary>
+    public string Name { get; }
+
+    /// <summary>The configuration path, such as <c>Resilience:Pools:smtp</c>.</summary>
+    public string Path { get; }
+
+    /// <summary>The settings in force.</summary>
+    public T Current => _current;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<SettingsError> Rejected => _rejected;
+
+    /// <summary>Settings that come from code alone and never change: for tests and for use without a container.</summary>
+    /// <param name="name">The name of the block.</param>
+    /// <param name="path">The configuration path for errors.</param>
+    /// <param name="settings">The settings.</param>
+    /// <exception cref="SettingsException">They are not valid.</exception>
+    public static LiveSettings<T> Of(string name, string path, T settings)
+    {
+        IReadOnlyList<SettingsError> errors = SettingsReader.Check(path, settings);
+        return errors.Count > 0 ? throw new SettingsException(errors) : new LiveSettings<T>(name, path, settings);
+    }
+
+    private LiveSettings(string name, string path, T settings)
+    {
+        Name = name;
+        Path = path;
+        _configures = [];
+        _text = "";
+        _current = settings;
+    }
+
+    /// <summary>Calls back after each change, on the thread that reloads; a listener that throws is logged and does not stop the others.</summary>
+    /// <param name="listener">What to call with the new settings.</param>
+    /// <returns>Dispose it to be called no more.</returns>
+    public IDisposable OnChange(Action<T> listener)
+    {
+        ArgumentNullException.ThrowIfNull(listener);
+        lock (_lock)
+        {
+            _listeners.Add(listener);
+        }
+
+        return new Subscription(this, listener);
+    }
+
+    IConfigurationSection? ILiveSettings.Section => _section;
+
+    SettingsReload ILiveSettings.Reload()
+    {
+        Action<T>[] listeners;
+        T value;
+        lock (_lock)
+        {
+            string text = Text();
+            if (string.Equals(text, _text, StringComparison.Ordinal))
+            {
+                // Back to what is in force: a rejected edit was taken back.
+                bool healed = _rejected.Count > 0;
+                _rejected = [];
+                return new SettingsReload(healed, [], []);
+            }
+
+            if (text.Length == 0 && _section is not null)
+            {
+                // A file that is being replaced, or cannot be parsed, reads as empty. Nobody switches a service over by deleting all.
+                return Reject([new SettingsError(Path, null, "has vanished from the configuration, which is taken for a broken file; restart to run on defaults")]);
+            }
+
+            (value, IReadOnlyList<SettingsError> errors) = Build();
+            if (errors.Count > 0)
+            {
+                return Reject(errors);
+            }
+
+            _text = text;
+            _current = value;
+            _rejected = [];
+            listeners = [.. _listeners];
+        }
+
+        List<Exception>? failures = null;
+        foreach (Action<T> listener in listeners)
+        {
+            try
+            {
+                listener(value);
+            }
+            catch (Exception exception)
+            {
+                (failures ??= []).Add(exception);
+            }
+        }
+
+        return new SettingsReload(true, [], failures ?? []);
+    }
+
+    private SettingsReload Reject(IReadOnlyList<SettingsError> errors)
+    {
+        bool isNews = !errors.SequenceEqual(_rejected);
+        _rejected = errors;
+        return new SettingsReload(false, isNews ? errors : [], []);
+    }
+
+    private (T Value, IReadOnlyList<SettingsError> Errors) Build()
+    {
+        var value = new T();
+        foreach (IConfigureOptions<T> configure in _configures)
+        {
+            if (configure is IConfigureNamedOptions<T> named)
+            {
+                named.Configure(Name, value);
+            }
+            else if (Name.Length == 0)
+            {
+                configure.Configure(value);
+            }
+        }
+
+        if (_fallback is not null)
+        {
+            // What is wrong there is reported by the block it belongs to.
+            SettingsReader.Read(_fallback, value);
+        }
+
+        var errors = new List<SettingsError>();
+        if (_section is not null)
+        {
+            errors.AddRange(SettingsReader.Read(_section, value));
+        }
+
+        // A value that could not be read left the default behind, which passes; both kinds of error are told at once.
+        errors.AddRange(SettingsReader.Check(Path, value));
+        return (value, errors);
+    }
+
+    private string Text() => Text(_fallback) + Text(_section);
+
+    private static string Text(IConfigurationSection? section) =>
+        section is null ? "" : string.Join('\n', section.AsEnumerable().Where(pair => pair.Value is not null).OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => $"{pair.Key}={pair.Value}"));
+
+    private sealed class Subscription(LiveSettings<T> owner, Action<T> listener) : IDisposable
+    {
+        public void Dispose()
+        {
+            lock (owner._lock)
+            {
+                owner._listeners.Remove(listener);
+            }
+        }
+    }
+}
