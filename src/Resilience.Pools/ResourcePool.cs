@@ -22,7 +22,7 @@ namespace Resilience.Pools;
 /// waiting does not end the attempt, and what comes of it serves the next. All members are thread-safe.
 /// </para>
 /// </remarks>
-public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable
+public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, IDisposable
     where T : class
 {
     // Reasons to leave the quick paths, in _attention.
