@@ -148,12 +148,17 @@ internal class S3FifoMap<TKey, TValue, TTraits>
         }
     }
 
-    /// <summary>Puts every node in order, then hands the queues out for inspection.</summary>
+    /// <summary>Puts every node in order and makes room, then hands the queues out for inspection.</summary>
     internal void Inspect(Action<S3FifoPolicy<TKey, TValue, TTraits>, IReadOnlyDictionary<TKey, S3FifoNode<TKey, TValue>>> inspect)
     {
         lock (_maintenance)
         {
             DrainUnderLock(int.MaxValue);
+            while (_policy.Weight > _policy.Capacity)
+            {
+                _policy.Trim(_clock.Milliseconds);
+            }
+
             inspect(_policy, _map);
         }
     }
