@@ -42,7 +42,7 @@ internal sealed class S3FifoTier : ILocalTier
         _clock = clock;
         _now = clock.Milliseconds;
         _table = new NodeTable(capacity);
-        _policy = new S3FifoPolicy(capacity, node => _table.Remove(node));
+        _policy = new S3FifoPolicy(capacity, _table);
     }
 
     /// <summary>How many entries are held, as far as the queues know.</summary>
@@ -78,24 +78,18 @@ internal sealed class S3FifoTier : ILocalTier
     public void Set(string key, LocalEntry entry)
     {
         int hash = KeyHash.Of(key);
-        S3FifoNode? node = _table.Find(key, hash);
         while (true)
         {
-            if (node is null)
+            S3FifoNode node = _table.FindOrAdd(key, hash, entry, out bool isNew);
+            if (isNew)
             {
-                var made = new S3FifoNode(key, entry, hash);
-                node = _table.AddOrFind(key, made);
-                if (node is null)
-                {
-                    PutInOrder(made);
-                    return;
-                }
+                PutInOrder(node);
+                return;
             }
 
             if (node.Value is not { } old)
             {
                 _table.Remove(node); // whoever killed it is about to; no need to wait for him
-                node = null;
             }
             else if (node.TryReplace(entry, old))
             {
