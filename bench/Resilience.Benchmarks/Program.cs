@@ -2,11 +2,13 @@ using BenchmarkDotNet.Running;
 using Resilience.Benchmarks.Compare;
 using Resilience.Benchmarks.Depth;
 using Resilience.Benchmarks.Harness;
+using Resilience.Benchmarks.HitRatio;
 
 // A verb and what is left of the arguments for it; each verb is one line here and one class elsewhere.
 return args switch
 {
     ["compare", .. var rest] => CompareCommand.Run(rest, CompareGroups.All),
+    ["hitratio", .. var rest] => HitRatioCommand.Run(rest),
     ["depth", .. var rest] => Depth(rest),
     _ => Usage(),
 };
@@ -24,6 +26,7 @@ static int Usage()
           compare [group ...] [--quick] [--repetitions N] [--case TEXT] [--detail]
               rows of group, case, ns, ratio_to_limit, bytes, threads; the first row of a group is its limit
               groups: {string.Join(", ", CompareGroups.All.Keys)}
+        {HitRatioCommand.Usage}
           depth [BenchmarkDotNet's own arguments]
         """);
     return 2;
