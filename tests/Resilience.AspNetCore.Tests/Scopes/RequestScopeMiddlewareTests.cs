@@ -17,7 +17,8 @@ public sealed class RequestScopeMiddlewareTests
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.Services.AddRequestScopes().AddRequestScopes();
+        builder.Services.AddRequestScopes();
+        builder.Services.AddRequestScopes();
         await using WebApplication app = builder.Build();
         app.UseRequestScopes();
         app.MapGet("/", async () =>
