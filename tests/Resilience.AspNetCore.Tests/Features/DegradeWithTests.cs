@@ -1,0 +1,119 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Json;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Resilience.Context;
+using Resilience.Degrade;
+
+namespace Resilience.AspNetCore.Tests.Features;
+
+public sealed class DegradeWithTests
+{
+    private static readonly Feature Comments = Feature.Declare("web-comments", Priority.Low);
+
+    [Fact]
+    public async Task Request_FeatureSwitchedInTheFile_AnswersWithTheFallbackWithinASecond()
+    {
+        string folder = Directory.CreateTempSubdirectory("degrade").FullName;
+        string file = Path.Combine(folder, "appsettings.json");
+        await File.WriteAllTextAsync(file, Json("On"));
+        await using WebApplication app = await StartAsync(builder => builder.Configuration.AddJsonFile(file, optional: false, reloadOnChange: true));
+        using HttpClient client = Client(app);
+        Assert.Equal("comments", await client.GetStringAsync(new Uri("/comments", UriKind.Relative)));
+
+        TimeSpan off = await SwitchAsync(app, file, "Off", FeatureState.Off);
+        using HttpResponseMessage refused = await client.GetAsync(new Uri("/comments", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
+        Assert.Equal("later", await refused.Content.ReadFromJsonAsync<string>());
+        TimeSpan on = await SwitchAsync(app, file, "On", FeatureState.Normal);
+        Assert.Equal("comments", await client.GetStringAsync(new Uri("/comments", UriKind.Relative)));
+        TestContext.Current.TestOutputHelper?.WriteLine($"off after {off.TotalMilliseconds:0} ms, on after {on.TotalMilliseconds:0} ms");
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Fact]
+    public async Task Request_EndpointFails_TheFallbackAnswersWithoutItsHeaders()
+    {
+        await using WebApplication app = await StartAsync();
+        using HttpClient client = Client(app);
+        using HttpResponseMessage response = await client.GetAsync(new Uri("/broken", UriKind.Relative));
+        Assert.Equal("instead", await response.Content.ReadAsStringAsync());
+        Assert.False(response.Headers.Contains("X-Half"));
+    }
+
+    [Fact]
+    public async Task Request_OffWithoutFallback_Is503WithRetryAfter()
+    {
+        await using WebApplication app = await StartAsync(builder => builder.Configuration.AddInMemoryCollection([new("Resilience:Degrade:Features:web-comments", "Off")]));
+        using HttpClient client = Client(app);
+        using HttpResponseMessage response = await client.GetAsync(new Uri("/plain", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+        Assert.InRange(response.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 1, 5);
+        Assert.Equal("outer", response.Headers.GetValues("X-Outer").Single());
+    }
+
+    [Fact]
+    public async Task Request_BadRequest_IsNotAnsweredByTheFallback()
+    {
+        await using WebApplication app = await StartAsync();
+        using HttpClient client = Client(app);
+        using HttpResponseMessage response = await client.GetAsync(new Uri("/typed?page=x", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+    }
+
+    private static async Task<TimeSpan> SwitchAsync(WebApplication app, string file, string mode, FeatureState expected)
+    {
+        var degradation = app.Services.GetRequiredService<IDegradation>();
+        var seen = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using IDisposable subscription = degradation.OnChange(change =>
+        {
+            if (change.After.State == expected)
+            {
+                seen.TrySetResult();
+            }
+        });
+        long started = Stopwatch.GetTimestamp();
+        await File.WriteAllTextAsync(file, Json(mode));
+        await seen.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        return Stopwatch.GetElapsedTime(started);
+    }
+
+    private static string Json(string mode) => $$"""{ "Resilience": { "Degrade": { "Features": { "web-comments": "{{mode}}" } } } }""";
+
+    private static async Task<WebApplication> StartAsync(Action<WebApplicationBuilder>? configure = null)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        configure?.Invoke(builder);
+        builder.Services.AddDegradation();
+        WebApplication app = builder.Build();
+        app.Use((context, next) =>
+        {
+            context.Response.Headers["X-Outer"] = "outer";
+            return next(context);
+        });
+        app.MapGet("/comments", () => "comments").WithPriority(Priority.Low).DegradeWith(Comments, _ => Results.Json("later", statusCode: 503));
+        app.MapGet("/plain", () => "plain").DegradeWith(Comments);
+        app.MapGet("/typed", (int page) => $"{page}").DegradeWith(Comments, _ => Results.Text("instead"));
+        app.MapGet("/broken", (HttpContext context) =>
+        {
+            context.Response.Headers["X-Half"] = "done";
+            throw new InvalidOperationException("broken");
+        }).DegradeWith(Comments, (_, _) => new ValueTask<IResult>(Results.Text("instead")));
+        await app.StartAsync();
+        return app;
+    }
+
+    private static HttpClient Client(WebApplication app) => new()
+    {
+        BaseAddress = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()),
+    };
+}

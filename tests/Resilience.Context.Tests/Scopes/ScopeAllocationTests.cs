@@ -1,0 +1,79 @@
+namespace Resilience.Context.Tests.Scopes;
+
+public sealed class ScopeAllocationTests
+{
+    private static readonly ScopeKey<string> Tenant = new("tenant", ScopeFlow.Detach);
+    private static readonly ScopeKey<string> Local = new("local");
+    private static readonly ScopeOptions Options = new() { Timeout = TimeSpan.FromSeconds(10) };
+    private static readonly AsyncLocal<object?> Bare = new();
+
+    [Fact]
+    public void CurrentRemainingGet_AllocateNothing()
+    {
+        using RequestScope scope = RequestScope.Begin(Options);
+        scope.Set(Tenant, "acme");
+        AllocationAssert.AtMost(0, static () => _ = RequestScope.Current);
+        AllocationAssert.AtMost(0, static () => _ = RequestScope.Current!.Deadline.Remaining);
+        AllocationAssert.AtMost(0, static () => _ = RequestScope.Current!.Deadline.IsExpired);
+        AllocationAssert.AtMost(0, static () => _ = RequestScope.Current!.Get(Tenant));
+        AllocationAssert.AtMost(0, static () => _ = RequestScope.Current!.Id);
+    }
+
+    [Fact]
+    public void BeginAndDispose_AtMost200BytesBeyondTheExecutionContext()
+    {
+        object value = new();
+        double bare = AllocationAssert.BytesPerOperation(() =>
+        {
+            Bare.Value = value;
+            Bare.Value = null;
+        });
+        double scoped = AllocationAssert.BytesPerOperation(static () => RequestScope.Begin(Options).Dispose());
+        TestContext.Current.TestOutputHelper?.WriteLine($"bare set and restore {bare} B, Begin + Dispose {scoped} B");
+        Assert.InRange(scoped - bare, 1, 200);
+    }
+
+    [Fact]
+    public void BeginAndDispose_WithLeakDetector_AllocatesNoMoreThanWithout()
+    {
+        using var monitor = new ScopeMonitor(new LeakSettings { StackSampling = 0 });
+        var options = new ScopeOptions { Monitor = monitor, Timeout = TimeSpan.FromSeconds(10) };
+        RequestScope.Begin(options).Dispose();
+        double without = AllocationAssert.BytesPerOperation(static () => RequestScope.Begin(Options).Dispose());
+        AllocationAssert.AtMost(without, () => RequestScope.Begin(options).Dispose());
+    }
+
+    [Fact]
+    public void Detach_SnapshotIsAtMost96Bytes()
+    {
+        using RequestScope scope = RequestScope.Begin(Options);
+        scope.Set(Tenant, "acme");
+        _ = scope.Id;
+        AllocationAssert.AtMost(96, () => scope.Detach(TimeSpan.FromSeconds(30)));
+    }
+
+    [Fact]
+    public void StrayCaptureOfEndedScope_KeepsAtMost100Bytes()
+    {
+        const int Count = 20_000;
+        object?[] contexts = new object?[Count];
+        Capture(contexts, 100);
+        long before = LeakAssert.LiveBytes();
+        Capture(contexts, Count);
+        double each = (LeakAssert.LiveBytes() - before) / (double)Count;
+        TestContext.Current.TestOutputHelper?.WriteLine($"{each:0.#} B per captured context");
+        Assert.InRange(each, 24, 100);
+        GC.KeepAlive(contexts);
+
+        // The whole of it, the runtime's own execution context included.
+        static void Capture(object?[] contexts, int count)
+        {
+            for (int index = 0; index < count; index++)
+            {
+                using RequestScope scope = RequestScope.Begin(Options);
+                scope.Set(Local, new string('x', 100));
+                contexts[index] = ExecutionContext.Capture();
+            }
+        }
+    }
+}
