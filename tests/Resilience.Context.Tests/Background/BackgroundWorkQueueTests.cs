@@ -16,6 +16,7 @@ public sealed class BackgroundWorkQueueTests : IAsyncDisposable
     private readonly ScopeMonitor _monitor;
     private readonly ServiceProvider _services = new ServiceCollection().AddScoped<Tracked>().BuildServiceProvider();
     private readonly List<AbandonedWork> _abandoned = [];
+    private readonly TaskCompletionSource _cancelled = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public BackgroundWorkQueueTests()
     {
@@ -215,7 +216,7 @@ public sealed class BackgroundWorkQueueTests : IAsyncDisposable
         await _clock.WaitForTimersAsync(armed + 1);
         _clock.Advance(TimeSpan.FromSeconds(20));
         Assert.Equal(ScopeCause.Shutdown, await state.Polite.Task);
-        await _clock.WaitForTimersAsync();
+        await _cancelled.Task;
         _clock.Advance(TimeSpan.FromSeconds(5));
         await stop;
 
@@ -264,8 +265,9 @@ public sealed class BackgroundWorkQueueTests : IAsyncDisposable
         await Assert.ThrowsAsync<ArgumentException>(async () => await queue.EnqueueAsync(Snapshot(), scope, static (_, _, _) => ValueTask.CompletedTask));
         await Assert.ThrowsAsync<ArgumentException>(async () => await queue.EnqueueAsync(Snapshot(), (IServiceProvider)_services, static (_, _, _) => ValueTask.CompletedTask));
         await Assert.ThrowsAsync<ArgumentException>(async () => await queue.EnqueueAsync(Snapshot(), 0, (_, _, _) => new ValueTask(Task.FromResult(scope.Id))));
-        string plain = "fine";
-        await queue.EnqueueAsync(Snapshot(), 0, (_, _, _) => new ValueTask(Task.FromResult(plain)));
+        await EnqueuePlainAsync("fine");
+
+        ValueTask EnqueuePlainAsync(string plain) => queue.EnqueueAsync(Snapshot(), 0, (_, _, _) => new ValueTask(Task.FromResult(plain)));
     }
 
     [Fact]
@@ -304,6 +306,11 @@ public sealed class BackgroundWorkQueueTests : IAsyncDisposable
             lock (_abandoned)
             {
                 _abandoned.Add(work);
+            }
+
+            if (work.Reason == WorkAbandonReason.Cancelled)
+            {
+                _cancelled.TrySetResult();
             }
         }, clock ?? _clock, checkClosures: true);
     }
