@@ -58,8 +58,8 @@ public sealed class ScopeLeakDetectorTests : IDisposable
     [Fact]
     public void WithinItsDeadline_OrLongLived_IsNeverTouched()
     {
-        using RequestScope patient = Begin(new ScopeOptions { Monitor = _monitor, TimeProvider = _clock, Timeout = TimeSpan.FromHours(1) });
         using RequestScope socket = Begin(new ScopeOptions { Monitor = _monitor, TimeProvider = _clock, LongLived = true });
+        using RequestScope patient = Begin(new ScopeOptions { Monitor = _monitor, TimeProvider = _clock, Timeout = TimeSpan.FromHours(1) });
         _clock.Advance(TimeSpan.FromMinutes(59));
         Assert.Empty(_leaks);
         _clock.Advance(TimeSpan.FromMinutes(1));
