@@ -47,6 +47,15 @@ public sealed class ScopeMonitor : IDisposable
 
     internal TimeProvider TimeProvider { get; }
 
+    /// <summary>Counts a header of a trusted peer that was malformed and is treated as if it were not there.</summary>
+    /// <param name="header">The header's name, one of a few; never its value.</param>
+    public void NoteRejectedHeader(string header) => Metrics.HeaderRejected(header);
+
+    /// <summary>Counts work that a deadline stopped.</summary>
+    /// <param name="stage">Where, one of a few words such as <c>inbound</c>.</param>
+    /// <param name="isCallerChosen">Whether the caller chose the deadline.</param>
+    public void NoteDeadlineExceeded(string stage, bool isCallerChosen) => Metrics.DeadlineExceeded(stage, isCallerChosen);
+
     /// <summary>Stops looking for leaks. Scopes that are live go on unwatched.</summary>
     public void Dispose()
     {

@@ -364,6 +364,11 @@ public sealed partial class ResourcePool<T>
         {
             PutOnStack(entry);
             LookAgain();
+            if (_bound is { IsWanted: true } && (_attention & Waiting) == 0)
+            {
+                // Idle here, wanted elsewhere. Looked at after the push, as those who want look at what is idle after they said so.
+                TryCloseOneIdle();
+            }
         }
     }
 

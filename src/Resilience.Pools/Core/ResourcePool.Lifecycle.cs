@@ -190,6 +190,9 @@ public sealed partial class ResourcePool<T> : IBoundMember
     /// <summary>Drains with <see cref="PoolOptions.DrainTimeout"/>.</summary>
     public async ValueTask DisposeAsync() => await DrainAsync().ConfigureAwait(false);
 
+    /// <summary>Begins to drain with <see cref="PoolOptions.DrainTimeout"/>, and does not wait for it; prefer <see cref="DisposeAsync"/>.</summary>
+    public void Dispose() => _ = DrainAsync();
+
     private void CloseIdle()
     {
         while (TryCloseOneIdle())
