@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using Resilience.Caching.Flights;
 using Resilience.Caching.Invalidation;
 using Resilience.Caching.Local;
+using Resilience.Caching.Local.S3Fifo;
 using Resilience.Caching.Serialization;
 using Resilience.Caching.Shared;
 using Resilience.Caching.Telemetry;
@@ -28,7 +29,9 @@ internal sealed class CacheCore
         Invalidations = new Invalidations(settings.MaxTrackedTags);
         Serializers = new CacheSerializers(parts.Services);
         LoadPermits = new SemaphoreSlim(settings.MaxConcurrentLoads);
-        Local = parts.Local(settings.Local, Clock);
+        Local = parts.Local?.Invoke(Clock) ?? (settings.Local.Engine == LocalEngine.Memory
+            ? new MemoryCacheTier(settings.Local, Clock)
+            : new S3FifoTier(settings.Local.SizeLimit, Clock));
         KeyPrefix = $"v1:{name}:";
         Shared = parts.Shared is null ? null : new SharedTierClient(parts.Shared, parts.Leases, () => Settings.Shared, parts.Time, Statistics, parts.Random);
         Versions = Shared is null ? null : new TagVersions(this, Shared);
@@ -116,5 +119,6 @@ internal sealed record CacheParts
 
     public IBackplane? Backplane { get; init; }
 
-    public Func<LocalTierOptions, CoarseClock, ILocalTier> Local { get; init; } = (options, clock) => new MemoryCacheTier(options, clock);
+    /// <summary>Makes a local tier other than the one of the settings.</summary>
+    public Func<CoarseClock, ILocalTier>? Local { get; init; }
 }

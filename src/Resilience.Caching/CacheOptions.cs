@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Resilience.Caching.Guard;
 using Resilience.Caching.Local;
 using Resilience.Caching.Shared;
 using Resilience.Settings;
@@ -101,6 +102,9 @@ public sealed class CacheOptions : ISettings
 
     /// <summary>The local tier.</summary>
     public LocalTierOptions Local { get; set; } = new();
+
+    /// <summary>The guard, where one was added with <c>AddBloomGuard</c>.</summary>
+    public GuardOptions Guard { get; set; } = new();
 
     /// <summary>How the shared tier is used, where there is one.</summary>
     public SharedTierOptions Shared { get; set; } = new();

@@ -72,7 +72,7 @@ public static class ResilientCacheServiceCollectionExtensions
         };
         if (wiring.Memory is { } memory)
         {
-            parts = parts with { Local = (_, clock) => new MemoryCacheTier(memory(provider), name, clock) };
+            parts = parts with { Local = clock => new MemoryCacheTier(memory(provider), name, clock) };
         }
 
         return new ResilientCache(settings, parts);
