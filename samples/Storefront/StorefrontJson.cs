@@ -1,0 +1,15 @@
+using System.Text.Json.Serialization;
+using Storefront.Catalogue;
+using Storefront.Orders;
+using Storefront.Products;
+
+namespace Storefront;
+
+[JsonSourceGenerationOptions(System.Text.Json.JsonSerializerDefaults.Web)]
+[JsonSerializable(typeof(Product))]
+[JsonSerializable(typeof(ProductPage))]
+[JsonSerializable(typeof(OrderRequest))]
+[JsonSerializable(typeof(OrderReceipt))]
+[JsonSerializable(typeof(IReadOnlyList<string>))]
+[JsonSerializable(typeof(List<AuditRow>))]
+internal sealed partial class StorefrontJson : JsonSerializerContext;

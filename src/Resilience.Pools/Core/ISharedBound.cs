@@ -1,0 +1,28 @@
+namespace Resilience.Pools;
+
+/// <summary>A bound over several pools. Its members ask under their own lock; it never calls them under its own.</summary>
+internal interface ISharedBound
+{
+    /// <summary>Whether a member wants a place that it could not have.</summary>
+    bool IsWanted { get; }
+
+    /// <summary>Takes a place, or notes that the member wants one.</summary>
+    bool TryTake(IBoundMember member);
+
+    /// <summary>Gives a place back and wakes a member that wants one.</summary>
+    void Release();
+
+    /// <summary>Has another member give up something idle.</summary>
+    void MakeRoomFor(IBoundMember member);
+}
+
+/// <summary>A pool under a shared bound.</summary>
+internal interface IBoundMember
+{
+    /// <summary>Tries again to create what is wanted.</summary>
+    void Retry();
+
+    /// <summary>Destroys one idle resource.</summary>
+    /// <returns>False when it has none to spare.</returns>
+    bool TryGiveUpIdle();
+}

@@ -1,0 +1,108 @@
+using System.Runtime.CompilerServices;
+
+namespace Resilience.Pools;
+
+/// <content>Forms of use that cannot leak.</content>
+public sealed partial class ResourcePool<T>
+{
+    /// <summary>Runs an action with a resource, which is returned however the action ends, and destroyed if its failure is fatal.</summary>
+    /// <param name="action">What to do; make it static and hand over what it needs.</param>
+    /// <param name="state">Handed to the action.</param>
+    /// <param name="cancellationToken">Ends the wait, and is handed to the action.</param>
+    /// <param name="callerFile">Filled in by the compiler.</param>
+    /// <param name="callerLine">Filled in by the compiler.</param>
+    /// <typeparam name="TState">The type of the state.</typeparam>
+    /// <exception cref="PoolException">No resource was to be had; see <see cref="AcquireAsync(CancellationToken, string, int)"/>. What the action throws comes through as it is.</exception>
+    [OverloadResolutionPriority(1)]
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public async ValueTask RunAsync<TState>(Func<T, TState, CancellationToken, Task> action, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    {
+        ArgumentNullException.ThrowIfNull(action);
+        PoolLease<T> lease = await AcquireAsync(cancellationToken, callerFile, callerLine).ConfigureAwait(false);
+        try
+        {
+            await action(lease.Resource, state, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            lease.Report(exception);
+            throw;
+        }
+        finally
+        {
+            await lease.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <inheritdoc cref="RunAsync{TState}(Func{T, TState, CancellationToken, Task}, TState, CancellationToken, string, int)"/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public async ValueTask RunAsync<TState>(Func<T, TState, CancellationToken, ValueTask> action, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    {
+        ArgumentNullException.ThrowIfNull(action);
+        PoolLease<T> lease = await AcquireAsync(cancellationToken, callerFile, callerLine).ConfigureAwait(false);
+        try
+        {
+            await action(lease.Resource, state, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            lease.Report(exception);
+            throw;
+        }
+        finally
+        {
+            await lease.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Runs a function with a resource, which is returned however the function ends, and destroyed if its failure is fatal.</summary>
+    /// <param name="function">What to do; make it static and hand over what it needs.</param>
+    /// <param name="state">Handed to the function.</param>
+    /// <param name="cancellationToken">Ends the wait, and is handed to the function.</param>
+    /// <param name="callerFile">Filled in by the compiler.</param>
+    /// <param name="callerLine">Filled in by the compiler.</param>
+    /// <typeparam name="TState">The type of the state.</typeparam>
+    /// <typeparam name="TResult">The type of the result. It must not be the resource itself.</typeparam>
+    /// <exception cref="PoolException">No resource was to be had; see <see cref="AcquireAsync(CancellationToken, string, int)"/>. What the function throws comes through as it is.</exception>
+    [OverloadResolutionPriority(1)]
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<TResult> RunAsync<TState, TResult>(Func<T, TState, CancellationToken, Task<TResult>> function, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        PoolLease<T> lease = await AcquireAsync(cancellationToken, callerFile, callerLine).ConfigureAwait(false);
+        try
+        {
+            return await function(lease.Resource, state, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            lease.Report(exception);
+            throw;
+        }
+        finally
+        {
+            await lease.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <inheritdoc cref="RunAsync{TState, TResult}(Func{T, TState, CancellationToken, Task{TResult}}, TState, CancellationToken, string, int)"/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<TResult> RunAsync<TState, TResult>(Func<T, TState, CancellationToken, ValueTask<TResult>> function, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        PoolLease<T> lease = await AcquireAsync(cancellationToken, callerFile, callerLine).ConfigureAwait(false);
+        try
+        {
+            return await function(lease.Resource, state, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            lease.Report(exception);
+            throw;
+        }
+        finally
+        {
+            await lease.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+}

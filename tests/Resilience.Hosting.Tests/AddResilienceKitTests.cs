@@ -1,0 +1,160 @@
+using System.Diagnostics;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.TestHost;
+using Microsoft.Extensions.Caching.Hybrid;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
+using Resilience.Context;
+using Resilience.Degrade;
+using Resilience.Pools;
+using Resilience.Settings;
+
+namespace Resilience.Hosting.Tests;
+
+public sealed class AddResilienceKitTests
+{
+    private static readonly Feature Comments = Feature.Declare("hosting-comments", Priority.Low);
+
+    [Fact]
+    public async Task Start_SettingsOfSeveralBlocksWrong_ThrowsOnceWithEveryPathValueAndLimit()
+    {
+        using IHost host = Build(
+            kit => AddThings(kit),
+            ("Resilience:Pools:things:MaxSize", "0"),
+            ("Resilience:Caches:products:Expiraton", "00:30:00"),
+            ("Resilience:Caches:Default:Jitter", "7"),
+            ("Resilience:Pools:thigns:MaxSize", "5"),
+            ("Resilience:Cahces:products:Expiration", "00:30:00"));
+
+        SettingsException exception = await Assert.ThrowsAsync<SettingsException>(() => host.StartAsync());
+
+        Assert.Equal(
+            [
+                "Resilience:Caches:Default:Jitter",
+                "Resilience:Caches:products:Expiraton",
+                "Resilience:Cahces",
+                "Resilience:Pools:thigns",
+                "Resilience:Pools:things:MaxSize",
+            ],
+            exception.Errors.Select(error => error.Path).Distinct().Order(StringComparer.Ordinal));
+        Assert.Contains("Resilience:Pools:things:MaxSize = '0': must be from 1 to", exception.Message, StringComparison.Ordinal);
+        Assert.Contains("did you mean 'Expiration'?", exception.Message, StringComparison.Ordinal);
+        Assert.Contains("did you mean 'Caches'?", exception.Message, StringComparison.Ordinal);
+        Assert.Contains("did you mean 'things'?", exception.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Start_Twice_IsHarmless()
+    {
+        HostApplicationBuilder builder = Builder();
+        builder.AddResilienceKit(kit => AddThings(kit));
+        builder.AddResilienceKit(kit => AddThings(kit));
+        using IHost host = builder.Build();
+
+        await host.StartAsync();
+
+        Assert.Single(host.Services.GetServices<HybridCache>());
+        Assert.NotNull(host.Services.GetRequiredKeyedService<ResourcePool<Thing>>("things"));
+        await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task Caches_NamedInConfiguration_AreKeyedHybridCaches()
+    {
+        using IHost host = Build(_ => { }, ("Resilience:Caches:products:Expiration", "00:30:00"));
+        await host.StartAsync();
+
+        Assert.NotNull(host.Services.GetRequiredKeyedService<HybridCache>("products"));
+        Assert.NotNull(host.Services.GetRequiredService<HybridCache>());
+        await host.StopAsync();
+    }
+
+    [Fact]
+    public void Build_NothingIsStartedBeforeTheHost()
+    {
+        int before = Process.GetCurrentProcess().Threads.Count;
+        using IHost host = Build(kit => AddThings(kit), ("Resilience:Redis:Configuration", "127.0.0.1:1"));
+
+        Assert.NotNull(host.Services.GetRequiredService<HybridCache>());
+        Assert.Equal(0, Thing.Made);
+        Assert.InRange(Process.GetCurrentProcess().Threads.Count, 0, before + 2);
+    }
+
+    [Fact]
+    public async Task Health_ReloadRejected_IsDegradedUntilItIsTakenBack()
+    {
+        using IHost host = Build(kit => kit.AddFeature(Comments), ("Resilience:Context:DefaultTimeout", "00:00:10"));
+        await host.StartAsync();
+        HealthCheckService health = host.Services.GetRequiredService<HealthCheckService>();
+        Assert.Equal(HealthStatus.Healthy, await StatusAsync());
+
+        await ChangeAsync("00:00:-1", HealthStatus.Degraded);
+        await ChangeAsync("00:00:11", HealthStatus.Healthy);
+        await host.StopAsync();
+
+        async Task<HealthStatus> StatusAsync() =>
+            (await health.CheckHealthAsync(registration => registration.Name == "resilience-settings")).Status;
+
+        async Task ChangeAsync(string timeout, HealthStatus expected)
+        {
+            IConfigurationRoot root = (IConfigurationRoot)host.Services.GetRequiredService<IConfiguration>();
+            root["Resilience:Context:DefaultTimeout"] = timeout;
+            root.Reload();
+            for (int i = 0; i < 500 && await StatusAsync() != expected; i++)
+            {
+                await Task.Delay(10);
+            }
+
+            Assert.Equal(expected, await StatusAsync());
+        }
+    }
+
+    [Fact]
+    public async Task UseResilienceKit_Request_HasAScopeWithTheConfiguredDeadline()
+    {
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.WebHost.UseTestServer();
+        builder.Services.AddRouting();
+        builder.Configuration["Resilience:Context:DefaultTimeout"] = "00:00:07";
+        builder.AddResilienceKit();
+        await using WebApplication app = builder.Build();
+        app.UseRouting();
+        app.UseResilienceKit();
+        app.MapGet("/left", () => RequestScope.Current?.Deadline.Remaining.TotalSeconds ?? -1);
+        await app.StartAsync();
+
+        double left = double.Parse(await app.GetTestClient().GetStringAsync(new Uri("/left", UriKind.Relative)), System.Globalization.CultureInfo.InvariantCulture);
+
+        Assert.InRange(left, 0.001, 7);
+        await app.StopAsync();
+    }
+
+    private static IResilienceKitBuilder AddThings(IResilienceKitBuilder kit) =>
+        kit.AddPool("things", _ => new ResourceFactory<Thing>(_ => new ValueTask<Thing>(new Thing())));
+
+    private static IHost Build(Action<IResilienceKitBuilder> configure, params (string Key, string Value)[] settings)
+    {
+        HostApplicationBuilder builder = Builder(settings);
+        builder.AddResilienceKit(configure);
+        return builder.Build();
+    }
+
+    private static HostApplicationBuilder Builder(params (string Key, string Value)[] settings)
+    {
+        HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { Args = [] });
+        builder.Configuration.AddInMemoryCollection(settings.Select(pair => KeyValuePair.Create(pair.Key, (string?)pair.Value)));
+        return builder;
+    }
+
+    private sealed class Thing
+    {
+        private static int _made;
+
+        public Thing() => Interlocked.Increment(ref _made);
+
+        public static int Made => _made;
+    }
+}

@@ -1,0 +1,206 @@
+using Resilience.Context;
+using Resilience.TestKit;
+
+namespace Resilience.Pools.Tests.Core;
+
+public sealed class PoolStressTests
+{
+    /// <summary>
+    /// Every operation at once. The resource itself tells a double grant, the factory tells more than MaxSize alive; at the end every
+    /// place must be accounted for and usable.
+    /// </summary>
+    [Theory]
+    [InlineData(WaiterOrder.Fifo, false)]
+    [InlineData(WaiterOrder.AdaptiveLifo, true)]
+    public async Task Pool_EveryOperationAtOnce_PermitsAreConserved(WaiterOrder order, bool resets)
+    {
+        const int MaxSize = 6;
+        int failing = 0;
+        var factory = new Factory();
+        factory.OnCreate = async token =>
+        {
+            await Task.Yield();
+            if (Volatile.Read(ref failing) > 0 && Interlocked.Decrement(ref failing) >= 0)
+            {
+                throw new InvalidOperationException("login failed");
+            }
+        };
+        factory.OnDestroy = static async _ => await Task.Yield();
+        if (resets)
+        {
+            factory.OnReset = static async (resource, _) =>
+            {
+                await Task.Yield();
+                return !resource.IsBroken;
+            };
+        }
+
+        var options = new PoolOptions
+        {
+            MaxSize = MaxSize, MinIdle = 1, AcquireTimeout = TimeSpan.FromSeconds(10), MaxWaiters = 48, WaiterOrder = order, CoDelTarget = TimeSpan.FromSeconds(2), CoDelInterval = TimeSpan.FromSeconds(3),
+            ValidateOnAcquireAfter = TimeSpan.FromMilliseconds(20), KeepAliveInterval = TimeSpan.FromMilliseconds(100), IdleTimeout = TimeSpan.FromMilliseconds(100), MaxLifetime = TimeSpan.FromMilliseconds(300), LifetimeJitter = 0.5,
+            LeakThreshold = TimeSpan.FromMilliseconds(200), LeakAction = LeakAction.Reclaim, CreateBackoff = TimeSpan.FromMilliseconds(1), MaxCreateBackoff = TimeSpan.FromMilliseconds(10), BreakAfter = 3,
+        };
+        var pool = new ResourcePool<Resource>("stress", factory, options);
+        long leased = 0;
+        var runner = new StressRunner { Workers = 16 };
+        await runner.RunAsync(
+            async worker =>
+            {
+                Random random = worker.Random;
+                int dice = random.Next(1000);
+                switch (dice)
+                {
+                    case < 2:
+                        await pool.ClearAsync(random.Next(2) == 0 ? TimeSpan.Zero : TimeSpan.FromMilliseconds(20));
+                        return;
+                    case < 6:
+                        pool.Resize(random.Next(1, MaxSize + 1));
+                        return;
+                    case < 8:
+                        Volatile.Write(ref failing, random.Next(1, 5));
+                        return;
+                    case < 100 when pool.TryAcquire(out PoolLease<Resource> taken):
+                        Use(taken, random);
+                        await taken.DisposeAsync();
+                        return;
+                }
+
+                using var source = new CancellationTokenSource();
+                if (dice < 200)
+                {
+                    source.CancelAfter(TimeSpan.FromMilliseconds(random.Next(3)));
+                }
+
+                try
+                {
+                    using RequestScope? scope = dice is >= 200 and < 300 ? RequestScope.Begin(new ScopeOptions { Timeout = TimeSpan.FromMilliseconds(random.Next(5)), Priority = (Priority)random.Next(4) }) : null;
+                    PoolLease<Resource> lease = await pool.AcquireAsync(source.Token);
+                    Interlocked.Increment(ref leased);
+                    Use(lease, random);
+                    if (dice is >= 300 and < 320)
+                    {
+                        // A leak: the sweep has to take it back. Rarely, for it costs a place for 200 ms.
+                        if (random.Next(5) == 0)
+                        {
+                            return;
+                        }
+                    }
+
+                    if (random.Next(4) == 0)
+                    {
+                        await Task.Yield();
+                    }
+
+                    lease.Dispose();
+                    if (dice is >= 400 and < 450)
+                    {
+                        lease.Dispose();
+                    }
+
+                    Assert.False(lease.IsValid);
+                }
+                catch (OperationCanceledException) when (source.IsCancellationRequested)
+                {
+                }
+                catch (PoolExhaustedException exception) when (exception.Limit != PoolWaitLimit.AcquireTimeout)
+                {
+                }
+                catch (PoolUnavailableException)
+                {
+                }
+            },
+            () =>
+            {
+                Assert.True(factory.MostAlive <= MaxSize, $"{factory.MostAlive} resources were alive at once, {MaxSize} are allowed");
+                Assert.True(leased > 0);
+            });
+
+        Volatile.Write(ref failing, 0);
+        pool.Resize(MaxSize);
+        await CheckAllPlacesWorkAsync(pool, MaxSize);
+        PoolDrainResult drained = await pool.DrainAsync();
+        Assert.True(drained.IsEmpty);
+        Assert.Equal(0, factory.Alive);
+        PoolSnapshot snapshot = pool.Snapshot();
+        Assert.Equal(0, snapshot.Open);
+        Assert.Equal(snapshot.Created, snapshot.Destroyed);
+    }
+
+    [Fact]
+    public async Task Pool_DrainedInMidst_EveryCallerIsAnsweredAndNothingIsLeft()
+    {
+        await new StressRunner { Workers = 1 }.RunAsync(async worker =>
+        {
+            var factory = new Factory { OnCreate = static async _ => await Task.Yield(), OnDestroy = static async _ => await Task.Yield() };
+            var pool = new ResourcePool<Resource>("drain", factory, new PoolOptions { MaxSize = 3 });
+            int served = 0;
+            Task[] users = [.. Enumerable.Range(0, 12).Select(_ => Task.Run(async () =>
+            {
+                try
+                {
+                    while (true)
+                    {
+                        await using PoolLease<Resource> lease = await pool.AcquireAsync();
+                        lease.Resource.Enter();
+                        lease.Resource.Leave();
+                        Interlocked.Increment(ref served);
+                    }
+                }
+                catch (PoolClosedException)
+                {
+                }
+            }))];
+            await Eventually.TrueAsync(() => Volatile.Read(ref served) > 20 + worker.Random.Next(200), "leases before the drain");
+            PoolDrainResult result = await pool.DrainAsync();
+            await Task.WhenAll(users);
+            Assert.True(result.IsEmpty);
+            Assert.Equal(0, result.Reclaimed);
+            Assert.Equal(0, factory.Alive);
+            Assert.True(factory.MostAlive <= 3);
+        });
+    }
+
+    private static void Use(PoolLease<Resource> lease, Random random)
+    {
+        Resource resource = lease.Resource;
+        resource.Enter();
+        if (random.Next(100) < 3)
+        {
+            lease.Invalidate();
+        }
+        else if (random.Next(200) == 0)
+        {
+            lease.Report(new InvalidOperationException());
+        }
+
+        resource.Leave();
+    }
+
+    private static async Task CheckAllPlacesWorkAsync(ResourcePool<Resource> pool, int size)
+    {
+        // All places at once, each within the timeout: one that was lost on the way would be missed here.
+        for (int attempt = 0; ; attempt++)
+        {
+            var leases = new List<PoolLease<Resource>>();
+            try
+            {
+                for (int i = 0; i < size; i++)
+                {
+                    leases.Add(await pool.AcquireAsync(new PoolRequest { Timeout = TimeSpan.FromSeconds(5) }));
+                }
+
+                Assert.Equal(size, leases.Select(lease => lease.Resource.Id).Distinct().Count());
+                return;
+            }
+            catch (PoolUnavailableException) when (attempt < 50)
+            {
+                await Task.Delay(20);
+            }
+            finally
+            {
+                leases.ForEach(lease => lease.Dispose());
+            }
+        }
+    }
+}
