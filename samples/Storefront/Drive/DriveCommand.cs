@@ -15,11 +15,12 @@ internal static class DriveCommand
         using var interrupted = new CancellationTokenSource();
         using IDisposable handler = app.Lifetime.ApplicationStopping.Register(interrupted.Cancel);
         await app.StartAsync();
-        var address = new Uri(app.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First());
+        var address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
         Console.WriteLine($"The shop serves on {address}");
 
         var figures = app.Services.GetRequiredService<ShopFigures>();
         using var driver = new Driver(address, trace, options);
+        using var sampler = new Timer(_ => figures.Sample(), null, TimeSpan.Zero, TimeSpan.FromMilliseconds(10));
         Task run = driver.RunAsync(interrupted.Token);
         await new LiveTable(driver, figures.Read).ShowAsync(run);
         await run;

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
+using Resilience.AspNetCore;
 using Resilience.AspNetCore.Scopes;
 using Resilience.Context;
 using Resilience.Settings;
@@ -30,12 +31,35 @@ namespace Microsoft.Extensions.DependencyInjection
     /// <summary>Registers request scopes.</summary>
     public static class RequestScopesServiceCollectionExtensions
     {
-        /// <summary>Adds what <c>UseRequestScopes()</c> needs; settings come from <c>Resilience:Context</c>. Calling it twice is harmless.</summary>
+        /// <summary>
+        /// Adds what <c>UseRequestScopes()</c> needs, with metrics, log and leak detector; settings come from <c>Resilience:Context</c>.
+        /// Calling it twice is harmless.
+        /// </summary>
         /// <param name="services">The services.</param>
-        public static IServiceCollection AddRequestScopes(this IServiceCollection services)
+        public static IRequestScopesBuilder AddRequestScopes(this IServiceCollection services)
         {
             ArgumentNullException.ThrowIfNull(services);
-            return services.AddLiveSettings<ContextSettings>("", ContextSettings.SectionPath);
+            services.AddRequestScopeMonitor();
+            return new Builder(services);
         }
+
+        /// <summary>Reads the value of a key from the baggage of trusted peers into the scope of a request.</summary>
+        /// <param name="builder">The builder.</param>
+        /// <param name="key">The key; it must have <see cref="ScopeFlow.Propagate"/>. Never take an identity from baggage.</param>
+        /// <exception cref="ArgumentException">The key's values do not travel.</exception>
+        public static IRequestScopesBuilder Accept(this IRequestScopesBuilder builder, ScopeKey key)
+        {
+            ArgumentNullException.ThrowIfNull(builder);
+            ArgumentNullException.ThrowIfNull(key);
+            if (!key.Flow.HasFlag(ScopeFlow.Propagate))
+            {
+                throw new ArgumentException($"Scope key '{key.Name}' has no ScopeFlow.Propagate, so nobody sends it.", nameof(key));
+            }
+
+            builder.Services.AddSingleton(new AcceptedScopeKey(key));
+            return builder;
+        }
+
+        private sealed record Builder(IServiceCollection Services) : IRequestScopesBuilder;
     }
 }

@@ -6,16 +6,30 @@ namespace Resilience.Context;
 /// The moment after which nobody waits for an answer any more: a point on a provider's monotonic clock, so that no jump of the wall
 /// clock moves it. The default value is <see cref="None"/>: no deadline.
 /// </summary>
-/// <remarks>Immutable and thread-safe. Deadlines of different providers must not be mixed.</remarks>
+/// <remarks>
+/// Immutable and thread-safe. On the system's clock the moment is kept twice, as a timestamp and on the coarse clock: far from the end
+/// <see cref="Remaining"/> is read from the coarse one, at a quarter of the cost and true to ±16 ms; for the last
+/// <see cref="ExactBelow"/> it is exact. <see cref="IsExpired"/> never says yes early.
+/// </remarks>
 public readonly struct Deadline : IEquatable<Deadline>
 {
+    /// <summary>Below this much time left the exact clock is read; 512 ms.</summary>
+    internal static readonly TimeSpan ExactBelow = TimeSpan.FromMilliseconds(ExactBelowMilliseconds);
+
+    private const long ExactBelowMilliseconds = 512;
+
     private readonly TimeProvider? _provider;
     private readonly long _due;
 
-    private Deadline(TimeProvider provider, long due)
+    // The same moment on Environment.TickCount64; zero when the provider is not the system's. Both clocks are read when the deadline is
+    // made: deriving one from the other by a fixed offset would drift by seconds over weeks of uptime on systems with two oscillators.
+    private readonly long _coarseDue;
+
+    private Deadline(TimeProvider provider, long due, long coarseDue)
     {
         _provider = provider;
         _due = due;
+        _coarseDue = coarseDue;
     }
 
     /// <summary>No deadline: <see cref="Remaining"/> is <see cref="Timeout.InfiniteTimeSpan"/>.</summary>
@@ -31,6 +45,38 @@ public readonly struct Deadline : IEquatable<Deadline>
     {
         get
         {
+            if (_coarseDue != 0)
+            {
+                long left = _coarseDue - Environment.TickCount64;
+                if (left > ExactBelowMilliseconds)
+                {
+                    return new TimeSpan(left * TimeSpan.TicksPerMillisecond);
+                }
+            }
+
+            return ExactRemaining;
+        }
+    }
+
+    /// <summary>Whether the moment has come. Always false for <see cref="None"/>.</summary>
+    public bool IsExpired
+    {
+        get
+        {
+            if (_provider is null || (_coarseDue != 0 && _coarseDue - Environment.TickCount64 > ExactBelowMilliseconds))
+            {
+                return false;
+            }
+
+            return _provider.GetTimestamp() >= _due;
+        }
+    }
+
+    /// <summary>What is left by the exact clock, for what is written on the wire.</summary>
+    internal TimeSpan ExactRemaining
+    {
+        get
+        {
             if (_provider is null)
             {
                 return Timeout.InfiniteTimeSpan;
@@ -41,8 +87,18 @@ public readonly struct Deadline : IEquatable<Deadline>
         }
     }
 
-    /// <summary>Whether the moment has come. Always false for <see cref="None"/>.</summary>
-    public bool IsExpired => _provider is not null && _provider.GetTimestamp() >= _due;
+    /// <summary>How long ago it passed; zero when it has not, or when there is none.</summary>
+    internal TimeSpan Passed
+    {
+        get
+        {
+            long now = _provider?.GetTimestamp() ?? 0;
+            return now <= _due || _provider is null ? TimeSpan.Zero : _provider.GetElapsedTime(_due, now);
+        }
+    }
+
+    /// <summary>The clock it stands on; <see langword="null"/> when there is no deadline.</summary>
+    internal TimeProvider? Provider => _provider;
 
     /// <summary>A deadline some time from now.</summary>
     /// <param name="timeout">How long from now; <see cref="Timeout.InfiniteTimeSpan"/> gives <see cref="None"/>, zero one that has passed.</param>
@@ -59,12 +115,32 @@ public readonly struct Deadline : IEquatable<Deadline>
         timeProvider ??= TimeProvider.System;
         double ticks = timeout.TotalSeconds * timeProvider.TimestampFrequency;
         long now = timeProvider.GetTimestamp();
-        return new Deadline(timeProvider, ticks >= long.MaxValue - now ? long.MaxValue : now + (long)ticks);
+        long due = ticks >= long.MaxValue - now ? long.MaxValue : now + (long)ticks;
+        long coarseDue = ReferenceEquals(timeProvider, TimeProvider.System)
+            ? Environment.TickCount64 + (long)Math.Min(timeout.TotalMilliseconds, long.MaxValue / 2)
+            : 0;
+        return new Deadline(timeProvider, due, coarseDue);
     }
 
     /// <summary>The earlier of two deadlines; <see cref="None"/> is later than every other.</summary>
-    public static Deadline Min(Deadline left, Deadline right) =>
-        left._provider is null ? right : right._provider is null || left._due <= right._due ? left : right;
+    /// <remarks>Deadlines on different clocks are compared by what is left of each.</remarks>
+    public static Deadline Min(Deadline left, Deadline right)
+    {
+        if (left._provider is null)
+        {
+            return right;
+        }
+
+        if (right._provider is null)
+        {
+            return left;
+        }
+
+        bool isLeft = ReferenceEquals(left._provider, right._provider)
+            ? left._due <= right._due
+            : left.ExactRemaining <= right.ExactRemaining;
+        return isLeft ? left : right;
+    }
 
     /// <summary>The shorter of what is left and a limit of one's own, which is what a wait under this deadline may last.</summary>
     /// <param name="timeout">The own limit; <see cref="Timeout.InfiniteTimeSpan"/> for none.</param>

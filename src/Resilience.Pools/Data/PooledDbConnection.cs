@@ -68,7 +68,7 @@ public sealed class PooledDbConnection : DbConnection
 
     /// <summary>
     /// The same, for callers that cannot await: it blocks the calling thread while it waits. Where many threads do so the thread pool
-    /// starves; prefer <see cref="OpenAsync"/>.
+    /// starves; prefer <see cref="OpenAsync(CancellationToken)"/>.
     /// </summary>
     public override void Open()
     {

@@ -1,0 +1,16 @@
+using Resilience.Benchmarks.Harness;
+
+namespace Resilience.Benchmarks.Compare;
+
+/// <summary>All groups of <c>compare</c>, in the order in which they run.</summary>
+internal static class CompareGroups
+{
+    public static IReadOnlyDictionary<string, Func<ICompareGroup>> All { get; } = new Dictionary<string, Func<ICompareGroup>>(StringComparer.Ordinal)
+    {
+        ["context"] = () => new ContextGroup(),
+        ["local-read"] = () => new LocalTierGroup(),
+        ["local-write"] = () => new LocalWriteGroup(),
+        ["guard-100k"] = () => new GuardGroup(100_000),
+        ["guard-10m"] = () => new GuardGroup(10_000_000),
+    };
+}

@@ -1,0 +1,62 @@
+using Microsoft.Extensions.Caching.Hybrid;
+using Resilience.Settings;
+using Storefront.Catalogue;
+using Storefront.Drive;
+using Storefront.Mail;
+using Storefront.Orders;
+using Storefront.Products;
+
+namespace Storefront;
+
+/// <summary>Builds the service: what it is made of, and what it answers.</summary>
+internal static class Shop
+{
+    public static WebApplication Build(DriveOptions options, int? products)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateBuilder(options.Rest);
+        builder.Configuration.AddInMemoryCollection(Overrides(options, products));
+        AddServices(builder);
+
+        WebApplication app = builder.Build();
+        app.UseResilienceKit();
+        app.MapProducts();
+        app.MapOrders();
+        app.MapHealthChecks("/health");
+        return app;
+    }
+
+    private static void AddServices(WebApplicationBuilder builder)
+    {
+        builder.AddResilienceKit(kit => kit
+            .AddCache(ProductPages.Cache)
+            .AddFeature(Features.Comments)
+            .AddFeature(Features.Recommendations));
+        builder.Services.AddLiveSettings<CatalogueSettings>("", "Catalogue");
+        builder.Services.AddSingleton(services => services.GetRequiredKeyedService<LiveSettings<CatalogueSettings>>(""));
+        builder.AddCatalogue();
+        builder.Services.AddMail();
+        builder.Services.AddSingleton<ProductPages>();
+        builder.Services.AddSingleton<ShopFigures>();
+        builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.TypeInfoResolverChain.Insert(0, StorefrontJson.Default));
+    }
+
+    /// <summary>What the command line says wins over the files; a drive listens where it disturbs nobody.</summary>
+    private static IEnumerable<KeyValuePair<string, string?>> Overrides(DriveOptions options, int? products)
+    {
+        if (options.Drive)
+        {
+            yield return new("Urls", "http://127.0.0.1:0");
+            yield return new("Catalogue:Products", products?.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        }
+
+        if (options.Redis is { } redis)
+        {
+            yield return new("Resilience:Redis:Configuration", $"{redis},abortConnect=false");
+        }
+
+        if (options.Postgres is { } postgres)
+        {
+            yield return new("ConnectionStrings:Shop", postgres);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+using System.Diagnostics.CodeAnalysis;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+using Resilience.AspNetCore;
+using Resilience.AspNetCore.Dashboard;
+using Resilience.Context;
+
+namespace Microsoft.AspNetCore.Builder;
+
+/// <summary>Maps the dashboard.</summary>
+public static class DashboardEndpointRouteBuilderExtensions
+{
+    /// <summary>
+    /// Maps the dashboard: a page served by the application itself with live figures of every block that is registered, and switches that
+    /// override a feature for a while. Say who may see it: <c>.RequireAuthorization("ops")</c>.
+    /// </summary>
+    /// <remarks>
+    /// The application does not start when the dashboard has neither an authorization policy nor
+    /// <see cref="ResilienceDashboardConventionBuilder.AllowAnonymousReadOnly"/>. Requests to it have critical priority: under overload it is what one
+    /// wants to see.
+    /// </remarks>
+    /// <param name="endpoints">The application or a group.</param>
+    /// <param name="pattern">The path, without parameters.</param>
+    /// <exception cref="InvalidOperationException">Neither <c>AddResilienceKit()</c> nor <c>AddResilienceDashboard()</c> was called.</exception>
+    /// <exception cref="ArgumentException">The path is empty or has parameters.</exception>
+    public static ResilienceDashboardConventionBuilder MapResilienceDashboard(this IEndpointRouteBuilder endpoints, [StringSyntax("Route")] string pattern = "/resilience")
+    {
+        ArgumentNullException.ThrowIfNull(endpoints);
+        ArgumentException.ThrowIfNullOrEmpty(pattern);
+        pattern = pattern.TrimEnd('/');
+        if (pattern.Length == 0 || pattern.AsSpan().ContainsAny('{', '}', '*'))
+        {
+            throw new ArgumentException("The dashboard needs a path of its own without parameters, such as '/resilience'.", nameof(pattern));
+        }
+
+        IServiceProvider services = endpoints.ServiceProvider;
+        DashboardStream stream = services.GetService<DashboardStream>()
+            ?? throw new InvalidOperationException("MapResilienceDashboard() needs services.AddResilienceDashboard(), which AddResilienceKit() includes.");
+        DashboardChanges changes = services.GetRequiredService<DashboardChanges>();
+
+        RouteGroupBuilder all = endpoints.MapGroup(pattern);
+        all.WithMetadata(new RequestPriorityAttribute(Priority.Critical), new ExcludeFromDescriptionAttribute());
+        RouteGroupBuilder reading = all.MapGroup("");
+        reading.WithMetadata(new DashboardEndpoint(pattern, CanChange: false));
+        reading.MapGet("/", DashboardPages.PageAsync);
+        foreach (DashboardAsset asset in DashboardPages.Assets)
+        {
+            reading.MapGet("/" + asset.Name, context => DashboardPages.AssetAsync(context, asset));
+        }
+
+        reading.MapGet("/events", stream.EventsAsync);
+        reading.MapGet("/state", stream.StateAsync);
+
+        RouteGroupBuilder changing = all.MapGroup("");
+        changing.WithMetadata(new DashboardEndpoint(pattern, CanChange: true));
+        changing.MapGet("/token", changes.TokenAsync);
+        changing.MapPost("/features/{name}/override", changes.OverrideAsync);
+        changing.MapPost("/features/{name}/restore", changes.RestoreAsync);
+        return new ResilienceDashboardConventionBuilder(all, reading, changing);
+    }
+}

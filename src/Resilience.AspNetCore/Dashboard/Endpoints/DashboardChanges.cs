@@ -1,0 +1,214 @@
+using System.Globalization;
+using System.Numerics;
+using System.Security.Claims;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+using Resilience.Degrade;
+using Resilience.Settings;
+
+namespace Resilience.AspNetCore.Dashboard;
+
+/// <summary>Changes features on behalf of a user: refuses what is not surely meant, writes down what was done.</summary>
+internal sealed class DashboardChanges(
+    DashboardHub hub,
+    DashboardAudit audit,
+    ChangeTokens tokens,
+    LiveSettings<DashboardSettings> settings,
+    TimeProvider time,
+    ILogger<DashboardChanges> logger,
+    IFeatureSwitches? switches = null)
+{
+    public const string TokenHeader = "X-Resilience-Token";
+    public const string SessionCookie = "resilience-dashboard";
+    public const int MinReason = 3;
+    public const int MaxReason = 200;
+
+    private const int MaxBody = 4096;
+    private const int MaxUser = 100;
+    private long _refusals;
+
+    /// <summary>A token for the changes of this user in this browser.</summary>
+    public Task TokenAsync(HttpContext context)
+    {
+        DashboardHeaders.Write(context);
+        if (DashboardProtectionOf.Refuses(context))
+        {
+            return Task.CompletedTask;
+        }
+
+        if (!DashboardHeaders.IsSameOrigin(context.Request))
+        {
+            return RefuseAsync(context, StatusCodes.Status403Forbidden, new RefusalMessage("The request comes from another site."));
+        }
+
+        if (switches is null)
+        {
+            return RefuseAsync(context, StatusCodes.Status404NotFound, new RefusalMessage("Degradation is not registered: there is nothing to switch."));
+        }
+
+        string? session = context.Request.Cookies[SessionCookie];
+        if (!ChangeTokens.IsSession(session))
+        {
+            session = ChangeTokens.NewSession();
+            string path = $"{context.Request.PathBase.ToUriComponent()}{context.Request.Path.ToUriComponent()}";
+            context.Response.Cookies.Append(SessionCookie, session, new CookieOptions
+            {
+                HttpOnly = true,
+                IsEssential = true,
+                Path = path[..path.LastIndexOf('/')],
+                SameSite = SameSiteMode.Strict,
+                Secure = context.Request.IsHttps,
+            });
+        }
+
+        int minutes = (int)settings.Current.MaxOverride.TotalMinutes;
+        return WriteAsync(context, new TokenMessage(tokens.Issue(session!, Identity(context.User)), NameOf(context.User), minutes), DashboardJson.Default.TokenMessage);
+    }
+
+    public Task OverrideAsync(HttpContext context) => ChangeAsync(context, DashboardJson.Default.OverrideRequest, Override);
+
+    public Task RestoreAsync(HttpContext context) => ChangeAsync(context, DashboardJson.Default.RestoreRequest, Restore);
+
+    private RefusalMessage? Override(OverrideRequest request, Feature feature, string who)
+    {
+        int maximum = (int)settings.Current.MaxOverride.TotalMinutes;
+        if (request.State is not { } state || !Enum.IsDefined(state))
+        {
+            return new("state must be 'Normal', 'Degraded' or 'Off'.", "state");
+        }
+
+        if (request.Minutes is not { } minutes || minutes < 1 || minutes > maximum)
+        {
+            return new(string.Create(CultureInfo.InvariantCulture, $"minutes must be from 1 to {maximum}."), "minutes");
+        }
+
+        if (ReasonProblem(request.Reason, out string reason) is { } problem)
+        {
+            return problem;
+        }
+
+        var duration = TimeSpan.FromMinutes(minutes);
+        DateTimeOffset now = time.GetUtcNow();
+        switches!.Override(feature, state, duration, reason, who);
+        DashboardLog.Overridden(logger, who, feature.Name, state, now + duration, reason);
+        audit.Add(new AuditEntry(now, who, state.ToString(), feature.Name, reason, now + duration));
+        return null;
+    }
+
+    private RefusalMessage? Restore(RestoreRequest request, Feature feature, string who)
+    {
+        if (ReasonProblem(request.Reason, out string reason) is { } problem)
+        {
+            return problem;
+        }
+
+        switches!.Restore(feature, reason, who);
+        DashboardLog.Lifted(logger, who, feature.Name, reason);
+        audit.Add(new AuditEntry(time.GetUtcNow(), who, "Lifted", feature.Name, reason, null));
+        return null;
+    }
+
+    private async Task ChangeAsync<TRequest>(HttpContext context, JsonTypeInfo<TRequest> type, Func<TRequest, Feature, string, RefusalMessage?> apply)
+        where TRequest : class
+    {
+        DashboardHeaders.Write(context);
+        if (DashboardProtectionOf.Refuses(context))
+        {
+            return;
+        }
+
+        if (Distrust(context) is { } distrust)
+        {
+            Log(distrust.Message.Problem);
+            await RefuseAsync(context, distrust.Status, distrust.Message).ConfigureAwait(false);
+        }
+        else if (await ReadAsync(context, type).ConfigureAwait(false) is not { } request)
+        {
+            await RefuseAsync(context, StatusCodes.Status400BadRequest, new("The body is no valid request of at most 4 KiB.")).ConfigureAwait(false);
+        }
+        else if (context.Request.RouteValues["name"] is not string name || !Feature.TryGet(name, out Feature? feature))
+        {
+            await RefuseAsync(context, StatusCodes.Status404NotFound, new("No feature has this name.")).ConfigureAwait(false);
+        }
+        else if (apply(request, feature, NameOf(context.User)) is { } problem)
+        {
+            await RefuseAsync(context, StatusCodes.Status400BadRequest, problem).ConfigureAwait(false);
+        }
+        else
+        {
+            hub.SampleNow(); // all who watch see it at once
+            context.Response.StatusCode = StatusCodes.Status204NoContent;
+        }
+    }
+
+    private (int Status, RefusalMessage Message)? Distrust(HttpContext context)
+    {
+        HttpRequest request = context.Request;
+        return switches is null ? (StatusCodes.Status404NotFound, new("Degradation is not registered: there is nothing to switch."))
+            : !DashboardHeaders.IsSameOrigin(request) ? (StatusCodes.Status403Forbidden, new("The request comes from another site."))
+            : !request.HasJsonContentType() ? (StatusCodes.Status415UnsupportedMediaType, new("The body must be application/json."))
+            : !tokens.IsValid(request.Headers[TokenHeader], request.Cookies[SessionCookie], Identity(context.User)) ? (StatusCodes.Status400BadRequest, new("The token is missing, too old or somebody else's: fetch a new one.", "token"))
+            : null;
+    }
+
+    private static async ValueTask<TRequest?> ReadAsync<TRequest>(HttpContext context, JsonTypeInfo<TRequest> type)
+        where TRequest : class
+    {
+        byte[] body = new byte[MaxBody + 1];
+        int length = await context.Request.Body.ReadAtLeastAsync(body, body.Length, throwOnEndOfStream: false, context.RequestAborted).ConfigureAwait(false);
+        if (length > MaxBody)
+        {
+            return null;
+        }
+
+        try
+        {
+            return JsonSerializer.Deserialize(body.AsSpan(0, length), type);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>A reason is one line of some words: it stands in logs and on the page.</summary>
+    private static RefusalMessage? ReasonProblem(string? given, out string reason)
+    {
+        reason = given?.Trim() ?? "";
+        return reason.Length is < MinReason or > MaxReason || reason.Any(char.IsControl)
+            ? new(string.Create(CultureInfo.InvariantCulture, $"reason must be one line of {MinReason} to {MaxReason} characters."), "reason")
+            : null;
+    }
+
+    /// <summary>Who it is, for logs and the audit trail.</summary>
+    private static string NameOf(ClaimsPrincipal user)
+    {
+        string name = user.Identity?.Name ?? user.FindFirstValue(ClaimTypes.NameIdentifier) ?? user.FindFirstValue("sub") ?? "(no name)";
+        return string.Concat(name.Where(character => !char.IsControl(character)).Take(MaxUser));
+    }
+
+    /// <summary>Who it is, for the binding of tokens: a name alone may be the same under two schemes.</summary>
+    private static string Identity(ClaimsPrincipal user) =>
+        $"{user.Identity?.AuthenticationType}\n{user.FindFirstValue(ClaimTypes.NameIdentifier) ?? user.FindFirstValue("sub")}\n{user.Identity?.Name}";
+
+    /// <summary>Somebody who knocks all day does not fill the log: the first ten times, then each time the count has doubled.</summary>
+    private void Log(string problem)
+    {
+        long count = Interlocked.Increment(ref _refusals);
+        if (count <= 10 || BitOperations.IsPow2(count))
+        {
+            DashboardLog.Refused(logger, count, problem);
+        }
+    }
+
+    private static Task RefuseAsync(HttpContext context, int status, RefusalMessage message)
+    {
+        context.Response.StatusCode = status;
+        return WriteAsync(context, message, DashboardJson.Default.RefusalMessage);
+    }
+
+    private static Task WriteAsync<T>(HttpContext context, T message, JsonTypeInfo<T> type) =>
+        context.Response.WriteAsJsonAsync(message, type, cancellationToken: context.RequestAborted);
+}

@@ -1,0 +1,70 @@
+using System.Collections.Frozen;
+using System.Collections.Immutable;
+using Microsoft.AspNetCore.Http;
+
+namespace Resilience.AspNetCore.Dashboard;
+
+/// <summary>One file of the page.</summary>
+/// <param name="Name">Its name in the URL.</param>
+/// <param name="ContentType">Its type.</param>
+/// <param name="Content">What it holds.</param>
+internal sealed record DashboardAsset(string Name, string ContentType, ReadOnlyMemory<byte> Content);
+
+/// <summary>Serves the page and its files, which are embedded in the assembly.</summary>
+internal static class DashboardPages
+{
+    private const string Prefix = "dashboard/";
+
+    private static readonly FrozenDictionary<string, string> Types = new Dictionary<string, string>(StringComparer.Ordinal)
+    {
+        [".html"] = "text/html; charset=utf-8",
+        [".css"] = "text/css; charset=utf-8",
+        [".js"] = "text/javascript; charset=utf-8",
+        [".svg"] = "image/svg+xml",
+    }.ToFrozenDictionary(StringComparer.Ordinal);
+
+    private static readonly DashboardAsset Page = Load("index.html");
+
+    /// <summary>The files beside the page.</summary>
+    public static ImmutableArray<DashboardAsset> Assets { get; } =
+    [
+        .. typeof(DashboardPages).Assembly.GetManifestResourceNames()
+            .Where(name => name.StartsWith(Prefix, StringComparison.Ordinal) && !name.EndsWith(".html", StringComparison.Ordinal))
+            .Select(name => Load(name[Prefix.Length..])),
+    ];
+
+    public static Task PageAsync(HttpContext context)
+    {
+        // The page's own links are relative, so that it works under any path base; they need the slash at the end.
+        if (context.Request.Path.Value is { } path && !path.EndsWith('/'))
+        {
+            DashboardHeaders.Write(context);
+            context.Response.Redirect($"{context.Request.PathBase.ToUriComponent()}{context.Request.Path.ToUriComponent()}/");
+            return Task.CompletedTask;
+        }
+
+        return AssetAsync(context, Page);
+    }
+
+    public static Task AssetAsync(HttpContext context, DashboardAsset asset)
+    {
+        DashboardHeaders.Write(context);
+        if (DashboardProtectionOf.Refuses(context))
+        {
+            return Task.CompletedTask;
+        }
+
+        context.Response.ContentType = asset.ContentType;
+        context.Response.ContentLength = asset.Content.Length;
+        return context.Response.Body.WriteAsync(asset.Content, context.RequestAborted).AsTask();
+    }
+
+    private static DashboardAsset Load(string name)
+    {
+        using Stream stream = typeof(DashboardPages).Assembly.GetManifestResourceStream(Prefix + name)
+            ?? throw new InvalidOperationException($"The dashboard's file '{name}' is not in the assembly.");
+        byte[] content = new byte[stream.Length];
+        stream.ReadExactly(content);
+        return new DashboardAsset(name, Types[Path.GetExtension(name)], content);
+    }
+}

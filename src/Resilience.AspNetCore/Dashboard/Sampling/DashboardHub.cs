@@ -1,0 +1,240 @@
+using System.Text.Json;
+using Microsoft.Extensions.Logging;
+using Resilience.Degrade;
+using Resilience.Settings;
+
+namespace Resilience.AspNetCore.Dashboard;
+
+/// <summary>
+/// Reads all panels once per interval while at least one page watches, and hands the sample to all of them. Its timer runs only then.
+/// </summary>
+/// <remarks>
+/// A watcher asks for the next sample when it has sent the last one: a slow connection skips samples and holds up nobody. Thread-safe.
+/// </remarks>
+internal sealed class DashboardHub : IDisposable
+{
+    private readonly Lock _lock = new(); // guards _watchers, _running and the timer's state
+    private readonly Lock _sampling = new(); // one sample at a time; guards _history, _failing and the panels
+    private readonly IDashboardPanel[] _panels;
+    private readonly IDegradation? _degradation;
+    private readonly DashboardAudit _audit;
+    private readonly LiveSettings<DashboardSettings> _settings;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly ITimer _timer;
+    private readonly long _started;
+    private readonly Queue<PressurePoint> _history = new();
+    private readonly HashSet<string> _failing = new(StringComparer.Ordinal);
+    private volatile Tick _tick = new(null);
+    private TimeSpan _running = Timeout.InfiniteTimeSpan;
+    private int _watchers;
+
+    public DashboardHub(
+        IEnumerable<IDashboardPanel> panels,
+        DashboardAudit audit,
+        LiveSettings<DashboardSettings> settings,
+        TimeProvider time,
+        ILogger<DashboardHub> logger,
+        IDegradation? degradation = null)
+    {
+        _panels = [.. panels];
+        _degradation = degradation;
+        _audit = audit;
+        _settings = settings;
+        _time = time;
+        _logger = logger;
+        _started = time.GetTimestamp();
+        using (ExecutionContext.SuppressFlow())
+        {
+            _timer = time.CreateTimer(static state => ((DashboardHub)state!).OnTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    /// <summary>How many watch.</summary>
+    public int Watchers => Volatile.Read(ref _watchers);
+
+    /// <summary>Begins to watch, unless as many do as may.</summary>
+    /// <returns>Dispose it to watch no more; <see langword="null"/> when there are too many.</returns>
+    public IDisposable? TryWatch()
+    {
+        DashboardSettings settings = _settings.Current;
+        bool isFirst;
+        lock (_lock)
+        {
+            if (_watchers >= settings.MaxWatchers)
+            {
+                return null;
+            }
+
+            isFirst = _watchers++ == 0;
+            if (isFirst)
+            {
+                ArmUnderLock(settings.SampleInterval);
+            }
+        }
+
+        if (isFirst)
+        {
+            // What is kept from an earlier watch is old news.
+            SampleNow();
+        }
+
+        return new Watcher(this);
+    }
+
+    /// <summary>The newest sample that is newer than a version, as soon as there is one.</summary>
+    public async ValueTask<DashboardSample> NextAsync(long after, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            Tick tick = _tick;
+            if (tick.Sample is { } sample && sample.Version > after)
+            {
+                return sample;
+            }
+
+            await tick.Next.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Takes a sample at once: for a change that somebody waits to see, and for a single question.</summary>
+    public DashboardSample SampleNow()
+    {
+        lock (_sampling)
+        {
+            return SampleUnderLock();
+        }
+    }
+
+    public void Dispose() => _timer.Dispose();
+
+    private void OnTimer()
+    {
+        lock (_lock)
+        {
+            if (_watchers == 0)
+            {
+                return;
+            }
+
+            ArmUnderLock(_settings.Current.SampleInterval);
+        }
+
+        // A sample that takes longer than the interval is not waited for by a second thread.
+        if (_sampling.TryEnter())
+        {
+            try
+            {
+                SampleUnderLock();
+            }
+            finally
+            {
+                _sampling.Exit();
+            }
+        }
+    }
+
+    private void ArmUnderLock(TimeSpan interval)
+    {
+        if (_running != interval)
+        {
+            _running = interval;
+            _timer.Change(interval, interval);
+        }
+    }
+
+    private void Leave()
+    {
+        lock (_lock)
+        {
+            if (--_watchers == 0)
+            {
+                ArmUnderLock(Timeout.InfiniteTimeSpan);
+            }
+        }
+    }
+
+    private DashboardSample SampleUnderLock()
+    {
+        var snapshot = new DashboardSnapshot
+        {
+            Now = _time.GetUtcNow(),
+            UptimeSeconds = _time.GetElapsedTime(_started).TotalSeconds,
+        };
+        foreach (IDashboardPanel panel in _panels)
+        {
+            snapshot = ReadUnderLock(panel, snapshot);
+        }
+
+        DegradationSnapshot? features = _degradation?.Snapshot;
+        snapshot = snapshot with { Findings = DashboardFindings.Of(snapshot, features) };
+        RememberUnderLock(snapshot);
+        Tick before = _tick;
+        var sample = new DashboardSample(
+            (before.Sample?.Version ?? 0) + 1,
+            snapshot,
+            JsonSerializer.SerializeToUtf8Bytes(snapshot, DashboardJson.Default.DashboardSnapshot),
+            features,
+            _audit.Entries,
+            [.. _history]);
+        _tick = new Tick(sample);
+        before.Next.TrySetResult();
+        return sample;
+    }
+
+    private DashboardSnapshot ReadUnderLock(IDashboardPanel panel, DashboardSnapshot snapshot)
+    {
+        try
+        {
+            snapshot = panel.Read(snapshot);
+            _failing.Remove(panel.Area);
+            return snapshot;
+        }
+        catch (Exception exception)
+        {
+            // One block that cannot be read must not blind the page for the others.
+            if (_failing.Add(panel.Area))
+            {
+                DashboardLog.PanelFailed(_logger, panel.Area, exception);
+            }
+
+            return snapshot with { Unreadable = [.. snapshot.Unreadable, $"{panel.Area}: {exception.GetType().Name}"] };
+        }
+    }
+
+    private void RememberUnderLock(DashboardSnapshot snapshot)
+    {
+        long now = snapshot.Now.ToUnixTimeMilliseconds();
+        if (snapshot.Pressure is { } pressure)
+        {
+            _history.Enqueue(new PressurePoint(now, pressure.Signals.ToDictionary(signal => signal.Name, signal => signal.Value, StringComparer.Ordinal)));
+        }
+
+        long oldest = now - (long)_settings.Current.History.TotalMilliseconds;
+        while (_history.TryPeek(out PressurePoint? first) && (first.T < oldest || first.T > now))
+        {
+            _history.Dequeue();
+        }
+    }
+
+    /// <summary>A sample, and what is completed when it has been superseded.</summary>
+    private sealed class Tick(DashboardSample? sample)
+    {
+        public DashboardSample? Sample => sample;
+
+        public TaskCompletionSource Next { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    private sealed class Watcher(DashboardHub owner) : IDisposable
+    {
+        private int _disposed;
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _disposed, 1) == 0)
+            {
+                owner.Leave();
+            }
+        }
+    }
+}

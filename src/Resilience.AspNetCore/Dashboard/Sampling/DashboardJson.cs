@@ -1,0 +1,46 @@
+using System.Text.Json.Serialization;
+using Resilience.Degrade;
+
+namespace Resilience.AspNetCore.Dashboard;
+
+/// <summary>What goes over the wire, without reflection.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    UseStringEnumConverter = true,
+    NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
+[JsonSerializable(typeof(DashboardSnapshot))]
+[JsonSerializable(typeof(FeaturesMessage))]
+[JsonSerializable(typeof(HelloMessage))]
+[JsonSerializable(typeof(AuditEntry[]))]
+[JsonSerializable(typeof(TokenMessage))]
+[JsonSerializable(typeof(OverrideRequest))]
+[JsonSerializable(typeof(RestoreRequest))]
+[JsonSerializable(typeof(RefusalMessage))]
+internal sealed partial class DashboardJson : JsonSerializerContext;
+
+/// <summary>Begins a stream.</summary>
+/// <param name="Application">The application's name.</param>
+/// <param name="Instance">The machine and process that answer.</param>
+/// <param name="IntervalSeconds">How often figures come.</param>
+/// <param name="HistorySeconds">How far the plots go back.</param>
+/// <param name="History">The pressure so far.</param>
+internal sealed record HelloMessage(string Application, string Instance, double IntervalSeconds, double HistorySeconds, IReadOnlyList<PressurePoint> History);
+
+/// <summary>Features: all of them at first, then those that changed.</summary>
+internal sealed record FeaturesMessage(long Revision, IReadOnlyList<FeatureFigures> Features);
+
+/// <summary>A token for changes, and the longest time for which one may override.</summary>
+internal sealed record TokenMessage(string Token, string User, int MaxMinutes);
+
+/// <summary>Overrides a feature.</summary>
+internal sealed record OverrideRequest(FeatureState? State, int? Minutes, string? Reason);
+
+/// <summary>Lifts an override.</summary>
+internal sealed record RestoreRequest(string? Reason);
+
+/// <summary>Why a change was refused.</summary>
+/// <param name="Problem">In words.</param>
+/// <param name="Field">Which field of the request is wrong: <c>state</c>, <c>minutes</c>, <c>reason</c> or <c>token</c>; none when it is something else.</param>
+internal sealed record RefusalMessage(string Problem, string? Field = null);

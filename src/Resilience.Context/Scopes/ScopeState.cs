@@ -1,0 +1,290 @@
+namespace Resilience.Context;
+
+/// <summary>
+/// All that a live scope carries. Made for one scope and never used again: whoever still reads it after the end reads that scope's own old
+/// data. What few scopes need (token, children, owned things) is made when it is first asked for.
+/// </summary>
+internal sealed class ScopeState : ScopeRecord
+{
+    private readonly CancellationToken _aborted;
+    private object?[]? _items;
+    private OwnedItem? _owned;
+    private ScopeTokenSource? _source;
+    private ChildScopes? _children;
+    private int _cause;
+
+    public ScopeState(RequestScope? parent, ScopeState? inherited, ScopeOptions options, (string? Text, long Number) id)
+        : base(parent, id.Text, id.Number)
+    {
+        Clock = options.TimeProvider ?? inherited?.Clock ?? TimeProvider.System;
+        _aborted = options.Aborted;
+        _items = inherited?.Items;
+        Monitor = options.Monitor ?? inherited?.Monitor ?? ScopeMonitor.Default;
+        Priority = options.Priority ?? inherited?.Priority ?? Priority.Normal;
+        IsLongLived = options.LongLived;
+
+        Deadline own = options.Timeout == Timeout.InfiniteTimeSpan ? options.Deadline
+            : Deadline.Min(options.Deadline, Deadline.After(options.Timeout, Clock));
+        Deadline outer = inherited?.Deadline ?? Deadline.None;
+        Deadline = Deadline.Min(outer, own);
+        IsCallerChosen = inherited is not null && inherited.IsCallerChosen && Deadline == outer;
+        if (options.CallerTimeout != Timeout.InfiniteTimeSpan)
+        {
+            Deadline asked = Deadline.After(options.CallerTimeout, Clock);
+            Deadline shorter = Deadline.Min(Deadline, asked);
+            IsCallerChosen |= shorter != Deadline;
+            Deadline = shorter;
+        }
+    }
+
+    public TimeProvider Clock { get; }
+
+    public Deadline Deadline { get; }
+
+    public ScopeMonitor Monitor { get; }
+
+    public Priority Priority { get; }
+
+    public bool IsCallerChosen { get; }
+
+    public bool IsLongLived { get; }
+
+    /// <summary>When the scope began, in the monitor's coarse milliseconds; zero when nobody measures.</summary>
+    public long Begun { get; set; }
+
+    /// <summary>The leak detector's entry for the scope; written before the scope is seen by anybody else.</summary>
+    public LeakSlot? Slot { get; set; }
+
+    /// <summary>The scope's place among its parent's children; written before the scope is seen by anybody else.</summary>
+    public LinkedListNode<RequestScope>? Place { get; set; }
+
+    public object?[]? Items => Volatile.Read(ref _items);
+
+    public override ScopeCause Cause
+    {
+        get
+        {
+            var cause = (ScopeCause)Volatile.Read(ref _cause);
+            return cause != ScopeCause.None ? cause : FindCause();
+        }
+    }
+
+    public void Set(ScopeKey key, object? value)
+    {
+        object?[]? seen = Items;
+        while (true)
+        {
+            object?[]? prior = Interlocked.CompareExchange(ref _items, ScopeItems.With(seen, key, value), seen);
+            if (ReferenceEquals(prior, seen))
+            {
+                return;
+            }
+
+            seen = prior;
+        }
+    }
+
+    /// <summary>Takes over the values of a snapshot; only before the scope is used.</summary>
+    public void Inherit(object?[] items) => Volatile.Write(ref _items, items);
+
+    /// <summary>Adds to the things that the scope disposes; false when it has ended.</summary>
+    public bool TryOwn(IDisposable item)
+    {
+        var added = new OwnedItem(item);
+        OwnedItem? top = Volatile.Read(ref _owned);
+        while (!ReferenceEquals(top, OwnedItem.Closed))
+        {
+            added.Next = top;
+            OwnedItem? prior = Interlocked.CompareExchange(ref _owned, added, top);
+            if (ReferenceEquals(prior, top))
+            {
+                return true;
+            }
+
+            top = prior;
+        }
+
+        return false;
+    }
+
+    /// <summary>Enters a child; false when the scope has ended.</summary>
+    public bool TryAddChild(RequestScope child, ScopeState childState)
+    {
+        ChildScopes? children = Volatile.Read(ref _children);
+        if (children is null)
+        {
+            var made = new ChildScopes();
+            children = Interlocked.CompareExchange(ref _children, made, null) ?? made;
+        }
+
+        return children.TryAdd(child, childState);
+    }
+
+    public void RemoveChild(ScopeState childState) => _children?.Remove(childState);
+
+    public CancellationToken GetToken(RequestScope owner)
+    {
+        ScopeTokenSource? source = Volatile.Read(ref _source);
+        return source is not null ? source.Token : MakeToken(owner);
+    }
+
+    /// <summary>Records why the scope is cancelled; the first cause stays.</summary>
+    public bool Latch(ScopeCause cause) => Interlocked.CompareExchange(ref _cause, (int)cause, (int)ScopeCause.None) == (int)ScopeCause.None;
+
+    /// <summary>Cancels the token, if anybody has asked for it. What its callbacks throw is counted and logged.</summary>
+    public void CancelToken()
+    {
+        if (Volatile.Read(ref _source) is { } source)
+        {
+            CancelGuarded(source);
+        }
+    }
+
+    public EndedScope Seal(ScopeCause cause, RequestScope? ancestor)
+    {
+        (string? text, long number) = SealId();
+        return EndedScope.For(ancestor, text, number, cause);
+    }
+
+    /// <summary>What the winner of the end does, once the scope no longer refers to this state. The order is the contract.</summary>
+    public void End()
+    {
+        ScopeTokenSource? source = Interlocked.Exchange(ref _source, ScopeTokenSource.Closed);
+        if (source is not null)
+        {
+            CancelGuarded(source);
+            source.Unlink();
+        }
+
+        if (Parent?.State is { } parent)
+        {
+            parent.RemoveChild(this);
+        }
+
+        Monitor.Ended(this);
+        ChildScopes? children = Interlocked.Exchange(ref _children, ChildScopes.Closed);
+        if (children is not null)
+        {
+            EndChildren(children);
+        }
+
+        DisposeOwned();
+    }
+
+    private void EndChildren(ChildScopes children)
+    {
+        int live = 0;
+        foreach (RequestScope child in children.Close())
+        {
+            live += child.TryEnd(ScopeCause.Parent) ? 1 : 0;
+        }
+
+        if (live > 0)
+        {
+            Monitor.ChildrenEnded(this, live);
+        }
+    }
+
+    private void DisposeOwned()
+    {
+        OwnedItem? item = Interlocked.Exchange(ref _owned, OwnedItem.Closed);
+        for (; item is not null; item = item.Next)
+        {
+            try
+            {
+                item.Value.Dispose();
+            }
+            catch (Exception exception)
+            {
+                // The others must be disposed too, and whoever ends a scope is not the one to handle this.
+                Monitor.OwnedFailed(item.Value, exception);
+            }
+        }
+    }
+
+    private ScopeCause FindCause()
+    {
+        // Every cancel but the timer's records its cause first: a token that is cancelled without one was cancelled by its timer. The
+        // clock is not asked, because a timer may fire a fraction of a millisecond before the clock says so.
+        ScopeCause found = ScopeCause.None;
+        if (Volatile.Read(ref _source) is { IsCancellationRequested: true })
+        {
+            found = ScopeCause.Deadline;
+        }
+        else if (_aborted.IsCancellationRequested)
+        {
+            found = ScopeCause.Client;
+        }
+        else if (Deadline.IsExpired)
+        {
+            found = ScopeCause.Deadline;
+        }
+        else if (Parent is { } parent && parent.Cause is var outer and not ScopeCause.None)
+        {
+            found = Inherit(outer);
+        }
+
+        if (found != ScopeCause.None)
+        {
+            Latch(found);
+        }
+
+        return (ScopeCause)Volatile.Read(ref _cause);
+    }
+
+    /// <summary>What a parent's cause means to its child. A child's deadline is never later than its parent's, so the parent's passing is its own.</summary>
+    private static ScopeCause Inherit(ScopeCause parent) => parent == ScopeCause.Deadline ? ScopeCause.Deadline : ScopeCause.Parent;
+
+    /// <summary>What the links call: the host's token or the parent's was cancelled.</summary>
+    public void CancelFromLink(ScopeCause cause)
+    {
+        Latch(cause == ScopeCause.Client ? cause : Inherit(Parent?.Cause ?? ScopeCause.Parent));
+        CancelToken();
+    }
+
+    private CancellationToken MakeToken(RequestScope owner)
+    {
+        ScopeTokenSource made = ScopeTokenSource.For(Deadline, Clock);
+        ScopeTokenSource? prior = Interlocked.CompareExchange(ref _source, made, null);
+        if (prior is not null)
+        {
+            // Nobody has its token: its timer may go.
+            made.Dispose();
+            return prior.Token;
+        }
+
+        made.Link(owner, Parent, _aborted);
+
+        // Cancel records its cause, then looks for the source; the source was published before the cause is looked at here. One of the
+        // two sees the other.
+        if (Volatile.Read(ref _cause) != (int)ScopeCause.None)
+        {
+            CancelGuarded(made);
+        }
+
+        return made.Token;
+    }
+
+    private void CancelGuarded(ScopeTokenSource source)
+    {
+        try
+        {
+            source.Cancel();
+        }
+        catch (AggregateException exception)
+        {
+            // Callbacks of strangers; the rest of the end must still happen.
+            Monitor.CallbackFailed(exception);
+        }
+    }
+
+    /// <summary>One link of the stack of owned things.</summary>
+    private sealed class OwnedItem(IDisposable value)
+    {
+        public static readonly OwnedItem Closed = new(null!);
+
+        public IDisposable Value { get; } = value;
+
+        public OwnedItem? Next { get; set; }
+    }
+}

@@ -1,0 +1,136 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using Resilience.TestKit;
+
+namespace Resilience.Integration.Tests.Samples;
+
+/// <summary>The main job: the sample shop as its user runs it, in a process of its own.</summary>
+[Collection(RunsAlone.Name)]
+public sealed partial class StorefrontTests : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(90);
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("storefront-");
+    private readonly string _settings;
+
+    public StorefrontTests()
+    {
+        _settings = Path.Combine(_folder.FullName, "appsettings.json");
+        File.Copy(Path.Combine(Repository.Root, "samples", "Storefront", "appsettings.json"), _settings);
+    }
+
+    public void Dispose() => _folder.Delete(recursive: true);
+
+    [Fact]
+    public async Task Drive_NoServer_AnswersEveryRequestFromOneLoadAProduct()
+    {
+        await using ChildProcess shop = Start("--drive", "--requests", "4000", "--rate", "1500");
+
+        Dictionary<string, double> summary = Summary(await shop.WaitForLineAsync("drive: ", Patience));
+
+        Assert.Equal(0, await shop.WaitForExitAsync(Patience));
+        Assert.Equal(4000, summary["requests"]);
+        Assert.Equal(4000, summary["ok"]);
+        Assert.Equal(0, summary["errors"]);
+        Assert.Equal(80, summary["orders"]);
+        Assert.InRange(summary["source_loads"], 1, 4000 * (1 - summary["local_hit"]) + 1);
+        Assert.InRange(summary["pool_max_in_use"], 1, 16);
+    }
+
+    [Fact]
+    public async Task Drive_RedisKilledInTheMiddle_CostsNoRequest()
+    {
+        await using RedisServer redis = await RedisServer.StartNewAsync();
+        await using PostgresServer postgres = await PostgresServer.StartNewAsync();
+        await using ChildProcess shop = Start("--drive", "--seconds", "12", "--rate", "400", "--redis", redis.Endpoint, "--postgres", postgres.ConnectionString);
+
+        await shop.WaitForLineAsync("requests", Patience);
+        await redis.KillAsync();
+        Dictionary<string, double> summary = Summary(await shop.WaitForLineAsync("drive: ", Patience));
+
+        Assert.Equal(0, await shop.WaitForExitAsync(Patience));
+        Assert.True(summary["errors"] == 0, string.Join(Environment.NewLine, shop.Lines.TakeLast(30)));
+        Assert.InRange(summary["ok"], 3000, 4800);
+    }
+
+    [Fact]
+    public async Task Settings_CommentsSwitchedOffAndOn_TakesEffectWhileItServes()
+    {
+        await using ChildProcess shop = Start("--urls", "http://127.0.0.1:0");
+        using var client = new HttpClient { BaseAddress = Address(await shop.WaitForLineAsync("Now listening on", Patience)) };
+        Assert.Equal(HttpStatusCode.OK, await CommentsAsync(client));
+
+        TimeSpan off = await SwitchAsync(client, "Off", HttpStatusCode.ServiceUnavailable);
+        TimeSpan on = await SwitchAsync(client, "On", HttpStatusCode.OK);
+
+        TestContext.Current.TestOutputHelper?.WriteLine($"off after {off.TotalMilliseconds:0} ms, on after {on.TotalMilliseconds:0} ms");
+    }
+
+    [Fact]
+    public async Task Settings_Malformed_KeepsServingWithTheLastGood()
+    {
+        await using ChildProcess shop = Start("--urls", "http://127.0.0.1:0");
+        using var client = new HttpClient { BaseAddress = Address(await shop.WaitForLineAsync("Now listening on", Patience)) };
+        await SwitchAsync(client, "Off", HttpStatusCode.ServiceUnavailable);
+
+        await File.WriteAllTextAsync(_settings, (await File.ReadAllTextAsync(_settings)).Replace("\"Off\"", "\"Of\"", StringComparison.Ordinal));
+        string rejected = await shop.WaitForLineAsync("rejected", Patience);
+
+        Assert.Contains("Resilience:Degrade:Features:comments = 'Of'", rejected, StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await CommentsAsync(client));
+        Assert.Contains("Degraded", await client.GetStringAsync(new Uri("/health", UriKind.Relative)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Settings_Wrong_StopTheStartWithEveryError()
+    {
+        JsonNode settings = JsonNode.Parse(await File.ReadAllTextAsync(_settings))!;
+        settings["Resilience"]!["Pools"]!["shop"]!["MaxSize"] = 0;
+        settings["Resilience"]!["Caches"]!["products"]!["Expiraton"] = "00:30:00";
+        await File.WriteAllTextAsync(_settings, settings.ToJsonString());
+
+        await using ChildProcess shop = Start("--urls", "http://127.0.0.1:0");
+        int exitCode = await shop.WaitForExitAsync(Patience);
+
+        string output = string.Join('\n', shop.Lines);
+        Assert.NotEqual(0, exitCode);
+        Assert.Contains("2 settings are wrong", output, StringComparison.Ordinal);
+        Assert.Contains("Resilience:Pools:shop:MaxSize = '0': must be from 1 to 65536", output, StringComparison.Ordinal);
+        Assert.Contains("Resilience:Caches:products:Expiraton = '00:30:00': is not a setting; did you mean 'Expiration'?", output, StringComparison.Ordinal);
+    }
+
+    private static async Task<HttpStatusCode> CommentsAsync(HttpClient client)
+    {
+        using HttpResponseMessage response = await client.GetAsync(new Uri("/products/42/comments", UriKind.Relative));
+        return response.StatusCode;
+    }
+
+    private static Uri Address(string line) => new(ListeningOn().Match(line).Value);
+
+    private static Dictionary<string, double> Summary(string line) =>
+        line["drive: ".Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries)
+            .Select(pair => pair.Split('='))
+            .ToDictionary(pair => pair[0], pair => double.Parse(pair[1], CultureInfo.InvariantCulture), StringComparer.Ordinal);
+
+    private async Task<TimeSpan> SwitchAsync(HttpClient client, string state, HttpStatusCode expected)
+    {
+        JsonNode settings = JsonNode.Parse(await File.ReadAllTextAsync(_settings))!;
+        settings["Resilience"]!["Degrade"]!["Features"]!["comments"] = state;
+        await File.WriteAllTextAsync(_settings, settings.ToJsonString());
+        long start = Stopwatch.GetTimestamp();
+        while (await CommentsAsync(client) != expected)
+        {
+            Assert.True(Stopwatch.GetElapsedTime(start) < Patience, $"comments are not {expected} after {Patience}");
+        }
+
+        return Stopwatch.GetElapsedTime(start);
+    }
+
+    private ChildProcess Start(params string[] arguments) =>
+        ChildProcess.StartDotnet(Repository.Output("samples/Storefront"), arguments, new ChildProcessOptions { WorkingDirectory = _folder.FullName });
+
+    [GeneratedRegex(@"http://\S+")]
+    private static partial Regex ListeningOn();
+}
