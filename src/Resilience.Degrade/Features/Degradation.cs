@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 namespace Resilience.Degrade;
 
 /// <summary>The front of the book of features: reads, and work run under a decision.</summary>
-internal sealed class Degradation(FeatureBook book, FallbackRunner fallbacks, ILogger<Degradation> logger) : IDegradation
+internal sealed class Degradation(FeatureBook book, FallbackRunner fallbacks, OverrideDesk overrides, ILogger<Degradation> logger) : IDegradation
 {
     public DegradationSnapshot Snapshot => book.Snapshot;
 
@@ -65,6 +65,14 @@ internal sealed class Degradation(FeatureBook book, FallbackRunner fallbacks, IL
         ArgumentNullException.ThrowIfNull(listener);
         return book.OnChange(listener);
     }
+
+    public ValueTask<OverrideCommand> OverrideAsync(Feature feature, FeatureState state, string reason, string who, TimeSpan? ttl = null, CancellationToken cancellationToken = default) =>
+        overrides.IssueAsync(feature, state, reason, who, ttl, cancellationToken);
+
+    public ValueTask<OverrideCommand> LiftOverrideAsync(Feature feature, string reason, string who, CancellationToken cancellationToken = default) =>
+        overrides.IssueAsync(feature, null, reason, who, null, cancellationToken);
+
+    public IReadOnlyList<OverrideAuditEntry> RecentOverrides => overrides.Recent;
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<TResult> AwaitPrimary<TState, TResult>(
