@@ -17,8 +17,7 @@ public static class DashboardEndpointRouteBuilderExtensions
     /// </summary>
     /// <remarks>
     /// The application does not start when the dashboard has neither an authorization policy nor
-    /// <see cref="ResilienceDashboardConventionBuilder.AllowAnonymousReadOnly"/>. Requests to it have critical priority: under overload it is what one
-    /// wants to see.
+    /// <see cref="ResilienceDashboardConventionBuilder.AllowAnonymousReadOnly"/>. Its requests bypass admission: under overload it is what one wants to see.
     /// </remarks>
     /// <param name="endpoints">The application or a group.</param>
     /// <param name="pattern">The path, without parameters.</param>
@@ -41,7 +40,7 @@ public static class DashboardEndpointRouteBuilderExtensions
         }
 
         RouteGroupBuilder all = endpoints.MapGroup(pattern);
-        all.WithMetadata(new RequestPriorityAttribute(Priority.Critical), new ExcludeFromDescriptionAttribute());
+        all.BypassAdmission().WithMetadata(new RequestPriorityAttribute(Priority.Critical), new ExcludeFromDescriptionAttribute());
         RouteGroupBuilder reading = all.MapGroup("");
         reading.WithMetadata(new DashboardEndpoint(pattern, CanChange: false));
         reading.MapGet("/", DashboardPages.PageAsync);

@@ -26,7 +26,6 @@ public static class DashboardServiceCollectionExtensions
         services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<DashboardHub>(provider, Settings(provider)));
         services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<DashboardStream>(provider, Settings(provider)));
         services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<DashboardChanges>(provider, Settings(provider)));
-        services.AddSingleton<DashboardAudit>();
         services.AddSingleton<DashboardJournal>();
         services.AddHostedService(static provider => provider.GetRequiredService<DashboardJournal>());
         services.AddSingleton<ChangeTokens>();
@@ -34,6 +33,8 @@ public static class DashboardServiceCollectionExtensions
         [
             ServiceDescriptor.Singleton<IStartupFilter, DashboardStartupFilter>(),
             ServiceDescriptor.Singleton<IDashboardPanel, FeaturesPanel>(),
+            ServiceDescriptor.Singleton<IDashboardPanel, PressurePanel>(),
+            ServiceDescriptor.Singleton<IDashboardPanel, AdmissionPanel>(),
             ServiceDescriptor.Singleton<IDashboardPanel, PoolsPanel>(),
             ServiceDescriptor.Singleton<IDashboardPanel, ScopesPanel>(),
             ServiceDescriptor.Singleton<IDashboardPanel, SettingsPanel>(),

@@ -18,7 +18,7 @@ public static class ResilienceHealthEndpointExtensions
     /// </summary>
     /// <remarks>
     /// Healthy and degraded answer 200, unhealthy answers 503. The JSON holds names, states and durations of checks; what a check says in words only if it is
-    /// one of the kit's, because other checks may put a host or a connection string into it. Requests have critical priority, so that overload does
+    /// one of the kit's, because other checks may put a host or a connection string into it. Requests bypass admission, so that overload does
     /// not look like death.
     /// </remarks>
     /// <param name="endpoints">The application or a group.</param>
@@ -35,7 +35,7 @@ public static class ResilienceHealthEndpointExtensions
         }
 
         RouteGroupBuilder group = endpoints.MapGroup(pattern);
-        group.WithMetadata(new RequestPriorityAttribute(Priority.Critical));
+        group.BypassAdmission().WithMetadata(new RequestPriorityAttribute(Priority.Critical));
         group.MapHealthChecks("/live", Options("live"));
         group.MapHealthChecks("/ready", Options("ready"));
         return group;

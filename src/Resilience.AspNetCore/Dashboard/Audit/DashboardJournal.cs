@@ -9,13 +9,14 @@ namespace Resilience.AspNetCore.Dashboard;
 /// Keeps the little that would be gone when somebody opens the page: the last leaks of scopes, and overrides that ended by themselves. It is told of
 /// them; nothing is polled.
 /// </summary>
-internal sealed class DashboardJournal(IServiceProvider services, DashboardAudit audit, TimeProvider time) : IHostedService, IDisposable
+internal sealed class DashboardJournal(IServiceProvider services, TimeProvider time) : IHostedService, IDisposable
 {
     private const int Capacity = 20;
 
-    private readonly Lock _lock = new(); // guards the writes of _leaks
+    private readonly Lock _lock = new(); // guards the writes of _leaks and _ended
     private readonly List<IDisposable> _subscriptions = [];
     private volatile Journaled _leaks = new(0, []);
+    private volatile AuditEntry[] _ended = [];
 
     /// <summary>How many scopes leaked since the start, and the last of them, newest first.</summary>
     public (long Count, ScopeLeak[] Last) Leaks
@@ -26,6 +27,9 @@ internal sealed class DashboardJournal(IServiceProvider services, DashboardAudit
             return (leaks.Count, leaks.Last);
         }
     }
+
+    /// <summary>Overrides that ended by themselves, newest first.</summary>
+    public AuditEntry[] Ended => _ended;
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
@@ -66,7 +70,11 @@ internal sealed class DashboardJournal(IServiceProvider services, DashboardAudit
         DateTimeOffset now = time.GetUtcNow();
         if (change.Before.Source == DecisionSource.Override && change.After.Source != DecisionSource.Override && change.Before.Until <= now)
         {
-            audit.Add(new AuditEntry(now, "(time)", $"ended {change.Before.State}, is {change.After.State}", change.Feature.Name, change.Before.Reason, null));
+            var entry = new AuditEntry(now, "(time is up)", $"{change.After.State} again", change.Feature.Name, $"Was {change.Before.State}: {change.Before.Reason}", null);
+            lock (_lock)
+            {
+                _ended = [entry, .. _ended.Take(Capacity - 1)];
+            }
         }
     }
 
