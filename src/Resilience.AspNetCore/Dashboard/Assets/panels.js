@@ -180,8 +180,8 @@ export class Caches {
     const spark = new Spark();
     const ratio = node('span');
     cells.local.append(node('span', { class: 'ratio' }, spark.root, ratio));
-    const figure = (key, value, tone) => {
-      write(cells[key], rate(value));
+    const figure = (key, value, tone, text = rate(value)) => {
+      write(cells[key], text);
       cells[key].className = `number ${value === 0 ? 'zero' : tone}`;
       mark(cells[key], 'data-empty', value === 0 ? '' : null);
     };
@@ -195,7 +195,7 @@ export class Caches {
         write(cells.shared, percent(cache.sharedHitRatio));
         figure('loads', cache.loadsPerSecond, '');
         figure('failures', cache.failuresPerSecond, 'bad');
-        figure('flights', cache.flights, '');
+        figure('flights', cache.flights, '', count(cache.flights));
         figure('stale', cache.stalePerSecond, 'warn');
         figure('refused', cache.refusedPerSecond, '');
         write(cells.entries, count(cache.entries));

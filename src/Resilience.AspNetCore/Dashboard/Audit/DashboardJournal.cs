@@ -15,6 +15,7 @@ internal sealed class DashboardJournal(IServiceProvider services, TimeProvider t
 
     private readonly Lock _lock = new(); // guards the writes of _leaks and _ended
     private readonly List<IDisposable> _subscriptions = [];
+    private readonly long _started = time.GetTimestamp();
     private volatile Journaled _leaks = new(0, []);
     private volatile AuditEntry[] _ended = [];
 
@@ -27,6 +28,9 @@ internal sealed class DashboardJournal(IServiceProvider services, TimeProvider t
             return (leaks.Count, leaks.Last);
         }
     }
+
+    /// <summary>How long the host has run.</summary>
+    public TimeSpan Uptime => time.GetElapsedTime(_started);
 
     /// <summary>Overrides that ended by themselves, newest first.</summary>
     public AuditEntry[] Ended => _ended;

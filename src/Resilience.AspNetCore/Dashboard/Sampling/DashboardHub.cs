@@ -24,7 +24,6 @@ internal sealed class DashboardHub : IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly ITimer _timer;
-    private readonly long _started;
     private readonly Queue<PressurePoint> _history = new();
     private readonly HashSet<string> _failing = new(StringComparer.Ordinal);
     private AuditEntry[] _audit = [];
@@ -46,7 +45,6 @@ internal sealed class DashboardHub : IDisposable
         _settings = settings;
         _time = time;
         _logger = logger;
-        _started = time.GetTimestamp();
         using (ExecutionContext.SuppressFlow())
         {
             _timer = time.CreateTimer(static state => ((DashboardHub)state!).OnTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -162,7 +160,7 @@ internal sealed class DashboardHub : IDisposable
         var snapshot = new DashboardSnapshot
         {
             Now = _time.GetUtcNow(),
-            UptimeSeconds = _time.GetElapsedTime(_started).TotalSeconds,
+            UptimeSeconds = _journal.Uptime.TotalSeconds,
         };
         foreach (IDashboardPanel panel in _panels)
         {
