@@ -182,7 +182,7 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
     public void Set<T>(ScopeKey<T> key, T value)
     {
         ArgumentNullException.ThrowIfNull(key);
-        if (key.Flow.HasFlag(ScopeFlow.Detach) && value is not null && RequestBound.IsHeldType(value.GetType()))
+        if ((key.Flow & ScopeFlow.Detach) != ScopeFlow.None && value is not null && RequestBound.IsHeldType(value.GetType()))
         {
             throw new ArgumentException($"Scope key '{key.Name}' goes into background work, but a {value.GetType().Name} belongs to its request or is to be disposed. Keep what the work needs of it as plain values.", nameof(value));
         }

@@ -22,7 +22,7 @@ namespace Resilience.Pools;
 /// waiting does not end the attempt, and what comes of it serves the next. All members are thread-safe.
 /// </para>
 /// </remarks>
-public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable
+public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, IDisposable
     where T : class
 {
     // Reasons to leave the quick paths, in _attention.
@@ -118,7 +118,11 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable
             ApplyUnderLock(_options);
         }
 
-        _metrics.Add(this);
+        if (bound is null)
+        {
+            // Members of a keyed pool are observed as one: their number is not bounded, and tags must be.
+            _metrics.Add(this);
+        }
     }
 
     /// <inheritdoc/>
@@ -247,7 +251,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable
         _sizer = options.AdaptiveSizing.Enabled ? new PoolSizer(options, _sizer is null ? options.MaxSize : _limit) : null;
         Volatile.Write(ref _timesUse, _sizer is not null);
         SetLimitUnderLock(_sizer?.Size ?? options.MaxSize);
-        SetAttentionUnderLock(SlowReturn, _factory.Resets || options.ValidateOnReturn || _sizer is not null || _admission is not null);
+        SetAttentionUnderLock(SlowReturn, _factory.Resets || options.ValidateOnReturn || _sizer is not null || _admission is not null || _bound is not null);
         SetAttentionUnderLock(SlowAcquire, _detectNested || _admission is not null);
     }
 

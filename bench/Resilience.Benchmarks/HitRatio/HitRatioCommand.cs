@@ -1,5 +1,6 @@
 using System.Globalization;
 using Resilience.Caching.Local.S3Fifo;
+using Resilience.Context;
 
 namespace Resilience.Benchmarks.HitRatio;
 
@@ -86,7 +87,7 @@ internal static class HitRatioCommand
         {
             Row("LRU", () => Measure(trace, () => new LruPolicy(capacity), 1));
             Row("OPT", () => Belady.Hits(trace.Keys, capacity, trace.Judged));
-            Row("S3FifoTier", () => Measure(trace, () => new TierPolicy(new S3FifoTier(capacity, TimeProvider.System), names), threads));
+            Row("S3FifoTier", () => Measure(trace, () => new TierPolicy(new S3FifoTier(capacity, new CoarseClock(TimeProvider.System)), names), threads));
 
             void Row(string policy, Func<long> hits)
             {

@@ -1,20 +1,128 @@
+using Resilience.Caching.Shared;
+
 namespace Resilience.Caching.Invalidation;
 
-/// <summary>What the node knows of one tag. Entries hold on to it, so that checking a tag is one comparison.</summary>
+/// <summary>What the node knows of one tag, or of the whole namespace. Entries hold on to it, so that checking a tag is one comparison.</summary>
 internal sealed class TagState(string name)
 {
+    private readonly Lock _lock = new(); // guards the writes of all fields, and _known as a whole
     private long _invalidatedAt;
+    private long _removedAt;
+    private TagVersion _known;
+    private long _knownUntil = long.MinValue;
+    private long _firstKnownAt = long.MaxValue;
+    private int _pendingRaises;
+    private bool _isUsedBlind;
 
     /// <summary>The tag.</summary>
     public string Name { get; } = name;
 
     /// <summary>
-    /// The number of the tag's last invalidation on this node; entries with a lower stamp are hidden. <see cref="long.MaxValue"/> once
+    /// The number of the tag's last invalidation on this node; entries with a lower stamp are not fresh. <see cref="long.MaxValue"/> once
     /// the state has been dropped from the table: whoever still holds it can no longer be told of anything.
     /// </summary>
-    public long InvalidatedAt
+    public long InvalidatedAt => Volatile.Read(ref _invalidatedAt);
+
+    /// <summary>The number of the last invalidation that was a removal; entries with a lower stamp are gone, even as stale copies.</summary>
+    public long RemovedAt => Volatile.Read(ref _removedAt);
+
+    /// <summary>Whether the entry was used since the table last looked for tags to forget.</summary>
+    public bool Used { get; set; } = true;
+
+    /// <summary>The version in the shared tier as far as this node knows.</summary>
+    public TagVersion Known
     {
-        get => Volatile.Read(ref _invalidatedAt);
-        set => Volatile.Write(ref _invalidatedAt, value);
+        get
+        {
+            lock (_lock)
+            {
+                return _known;
+            }
+        }
+    }
+
+    /// <summary>Whether the known version may be used without reading it again.</summary>
+    public bool IsKnown(long now) => now < Volatile.Read(ref _knownUntil);
+
+    /// <summary>Whether an invalidation of this node has not reached the shared tier yet: nothing there can be trusted for this tag.</summary>
+    public bool IsRaisePending => Volatile.Read(ref _pendingRaises) > 0;
+
+    /// <summary>Invalidates at a number of the node's count.</summary>
+    public void Invalidate(long number, bool isRemoval)
+    {
+        lock (_lock)
+        {
+            InvalidateUnderLock(number, isRemoval);
+        }
+    }
+
+    /// <summary>When the node first knew a version; <see cref="long.MaxValue"/> before.</summary>
+    public long FirstKnownAt => Volatile.Read(ref _firstKnownAt);
+
+    /// <summary>Notes that a value is made without knowing a version: the first one to become known may be news to it.</summary>
+    public void NoteBlindUse() => Volatile.Write(ref _isUsedBlind, true);
+
+    /// <summary>Takes in a version heard or read from the shared tier. One that is news is an invalidation on this node.</summary>
+    /// <param name="version">The version.</param>
+    /// <param name="knownUntil">Until when it may be used; <see cref="long.MinValue"/> to leave that as it is.</param>
+    /// <param name="count">The node's count.</param>
+    /// <param name="now">The cache's clock.</param>
+    public void Learn(TagVersion version, long knownUntil, InvalidationCount count, long now)
+    {
+        lock (_lock)
+        {
+            TagVersion merged = TagVersion.Max(_known, version);
+            if (merged != _known)
+            {
+                bool isRemoval = merged.Removed > _known.Removed;
+                bool isFirst = _known.Latest == 0;
+                _known = merged;
+                if (isFirst)
+                {
+                    Volatile.Write(ref _firstKnownAt, now);
+                }
+
+                // The number is drawn after the version is known: a load that sees the old version is older than the number.
+                if (!isFirst || Volatile.Read(ref _isUsedBlind))
+                {
+                    InvalidateUnderLock(count.Next(), isRemoval);
+                }
+            }
+
+            if (knownUntil != long.MinValue)
+            {
+                Volatile.Write(ref _knownUntil, knownUntil);
+            }
+        }
+    }
+
+    /// <summary>Makes the next use read the version again.</summary>
+    public void Distrust() => Volatile.Write(ref _knownUntil, long.MinValue);
+
+    /// <summary>Notes that an invalidation is under way to the shared tier.</summary>
+    public void BeginRaise() => Interlocked.Increment(ref _pendingRaises);
+
+    /// <summary>Notes that it arrived.</summary>
+    public void EndRaise() => Interlocked.Decrement(ref _pendingRaises);
+
+    /// <summary>Notes that all that was under way is made good.</summary>
+    public void ClearRaises() => Volatile.Write(ref _pendingRaises, 0);
+
+    /// <summary>Takes the state out of use; whoever holds it sees everything of the tag as gone.</summary>
+    public void Retire()
+    {
+        lock (_lock)
+        {
+            InvalidateUnderLock(long.MaxValue, isRemoval: true);
+        }
+    }
+
+    private void InvalidateUnderLock(long number, bool isRemoval)
+    {
+        Volatile.Write(ref _invalidatedAt, Math.Max(_invalidatedAt, number));
+        if (isRemoval)
+        {
+            Volatile.Write(ref _removedAt, Math.Max(_removedAt, number));
+        }
     }
 }

@@ -38,6 +38,7 @@ public static class PoolServiceCollectionExtensions
         string label = name.Length == 0 ? "Default" : name;
         services.AddMetrics();
         services.TryAddSingleton<PoolMetrics>();
+        services.AddLiveSettings<PoolOptions>(Options.Options.DefaultName, $"{SectionPath}:Default");
         services.AddLiveSettings<PoolOptions>(name, $"{SectionPath}:{label}", name.Length == 0 ? null : $"{SectionPath}:Default");
         services.AddKeyedSingleton(name, (provider, _) => Create(provider, name, label, factory(provider)));
         services.AddSingleton<IResourcePool>(provider => provider.GetRequiredKeyedService<ResourcePool<T>>(name));
@@ -46,7 +47,8 @@ public static class PoolServiceCollectionExtensions
             services.AddSingleton(provider => provider.GetRequiredKeyedService<ResourcePool<T>>(name));
         }
 
-        services.AddSingleton<IHostedService>(provider => new PoolHost<T>(provider.GetRequiredKeyedService<ResourcePool<T>>(name)));
+        services.AddSingleton<IHostedBlock>(provider => new HostedPool<T>(provider.GetRequiredKeyedService<ResourcePool<T>>(name)));
+        services.AddHostedService<PoolsHost>();
         services.AddHealthChecks().Add(new HealthCheckRegistration(
             $"pool:{label}{(name.Length == 0 ? $":{typeof(T).Name}" : "")}",
             provider =>

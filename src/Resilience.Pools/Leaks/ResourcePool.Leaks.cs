@@ -60,9 +60,10 @@ public sealed partial class ResourcePool<T>
     private void Remember(PoolHolder holder)
     {
         ConcurrentDictionary<(string, int), bool> sites = _leakySites ?? new();
-        if (sites.Count < MaxLeakySites && holder.File is { Length: > 0 } file)
+        if (sites.Count < MaxLeakySites)
         {
-            sites.TryAdd((file, holder.Line), true);
+            // Where the compiler could not say who calls, all such callers are one site: from now on their stacks tell them apart.
+            sites.TryAdd((holder.File ?? "", holder.Line), true);
             _leakySites = sites;
         }
     }

@@ -1,0 +1,3 @@
+using Resilience.Incidents.Replay;
+
+return await ReplayCommand.RunAsync(args);

@@ -1,0 +1,10 @@
+namespace Resilience.Incidents.Replay;
+
+/// <summary>A service in a process of its own, for incidents that end processes or must not share one with the load.</summary>
+internal static class ServiceProcess
+{
+    /// <summary>The first argument that makes this program a service.</summary>
+    public const string Verb = "serve";
+
+    public static Task<int> RunAsync(string[] args) => throw new NotSupportedException($"no service '{string.Join(' ', args)}'");
+}

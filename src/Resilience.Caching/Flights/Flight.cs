@@ -1,0 +1,209 @@
+using System.Runtime.ExceptionServices;
+using Microsoft.Extensions.Caching.Hybrid;
+using Resilience.Caching.Invalidation;
+using Resilience.Caching.Local;
+
+namespace Resilience.Caching.Flights;
+
+/// <summary>
+/// One load of one key, shared by all who want it meanwhile. It belongs to nobody of them: its token is cancelled when the last one has
+/// left or its time is up, not when the first one gave up.
+/// </summary>
+/// <remarks>
+/// A flight is answered once, with a value or a failure, and may go on after its answer (a stale copy was handed out, the load
+/// continues). It leaves the stripe's list when it is done, doomed by an invalidation of its key, abandoned at its load timeout, or left
+/// by its last waiter; a flight that is not in the list keeps nothing of what it still brings.
+/// </remarks>
+internal abstract class Flight
+{
+    private TaskCompletionSource? _answered;
+    private bool _isAnswered;
+    private long _start;
+
+    protected Flight(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe)
+    {
+        Key = key;
+        Start = start;
+        Policy = policy;
+        Tags = tags;
+        Stripe = stripe;
+    }
+
+    public string Key { get; }
+
+    /// <summary>The node's invalidation count when the flight began: what it brings is older than every higher number. It may rise while nothing was read yet.</summary>
+    public long Start
+    {
+        get => Volatile.Read(ref _start);
+        set => Volatile.Write(ref _start, value);
+    }
+
+    public EntryPolicy Policy { get; }
+
+    /// <summary>The tags of the call that began it; a factory may decide on others.</summary>
+    public TagState[]? Tags { get; set; }
+
+    public KeyStripe Stripe { get; }
+
+    /// <summary>The next of the stripe's list. Guarded by the stripe.</summary>
+    public Flight? Next { get; set; }
+
+    /// <summary>Whether it is in the stripe's list. Guarded by the stripe.</summary>
+    public bool IsListed { get; set; }
+
+    /// <summary>Whether an invalidation of the key came. Guarded by the stripe for writing.</summary>
+    public bool IsDoomed { get; set; }
+
+    /// <summary>Who waits: callers, and the flight itself where it runs in the background. Guarded by the stripe.</summary>
+    public int Waiters { get; set; }
+
+    /// <summary>The flight inside whose factory this one was started, if any.</summary>
+    public Flight? Outer { get; init; }
+
+    /// <summary>What the cache that flies it is, to tell equal keys of different caches apart.</summary>
+    public required object Owner { get; init; }
+
+    /// <summary>What ends it early.</summary>
+    public CancellationTokenSource Cancellation { get; } = new();
+
+    /// <summary>The failure with which it was answered, if it was one.</summary>
+    public ExceptionDispatchInfo? Failure { get; protected set; }
+
+    /// <summary>Whether it was answered. Written under the stripe's lock; the answer is complete when it is seen.</summary>
+    public bool IsAnswered => Volatile.Read(ref _isAnswered);
+
+    /// <summary>The timer of the load: soft timeout first, then load timeout.</summary>
+    public ITimer? Timer { get; set; }
+
+    /// <summary>Whether the load has given back its place among the cache's concurrent loads.</summary>
+    public int PermitState;
+
+    /// <summary>When the load began, by the cache's clock.</summary>
+    public long BeganAt { get; set; }
+
+    /// <summary>Whether it renews a value that is still fresh.</summary>
+    public bool IsRefresh { get; set; }
+
+    /// <summary>Whether the flight's timer is on its second leg.</summary>
+    public bool SoftPassed { get; set; }
+
+    /// <summary>The write to the shared tier that is under way, for those who must not overtake it.</summary>
+    public Task? Writing { get; set; }
+
+    /// <summary>Forgets the stale copy: a removal is not to be undone by it.</summary>
+    public abstract void DropStale();
+
+    /// <summary>Whether a caller of these flags may wait for it.</summary>
+    public bool Suits(string key, HybridCacheEntryFlags flags) =>
+        string.Equals(Key, key, StringComparison.Ordinal) && Policy.Flags == flags && (!_isAnswered || Failure is null);
+
+    /// <summary>A task that ends with the answer. Called under the stripe's lock.</summary>
+    public Task AnsweredUnderLock() =>
+        _isAnswered ? Task.CompletedTask : (_answered ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+
+    /// <summary>Answers with a failure, unless it was answered.</summary>
+    public void Fail(ExceptionDispatchInfo failure)
+    {
+        lock (Stripe.Lock)
+        {
+            if (!_isAnswered)
+            {
+                Failure = failure;
+                AnswerUnderLock();
+            }
+        }
+    }
+
+    /// <summary>Ends the timer and takes the flight off the list.</summary>
+    public void Finish()
+    {
+        lock (Stripe.Lock)
+        {
+            Stripe.RemoveUnderLock(this);
+        }
+
+        Timer?.Dispose();
+    }
+
+    protected void AnswerUnderLock()
+    {
+        Volatile.Write(ref _isAnswered, true);
+        _answered?.TrySetResult();
+    }
+}
+
+/// <summary>A flight with the type of its value.</summary>
+internal abstract class Flight<T>(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe) : Flight(key, start, policy, tags, stripe)
+{
+    private readonly TagState[]? _declaredTags = tags;
+
+    /// <summary>The value as the source or the shared tier gave it: for the one who began the flight.</summary>
+    public T Value { get; private set; } = default!;
+
+    /// <summary>The entry that was made of it, from which everybody else gets theirs; <see langword="null"/> when the value itself is handed out.</summary>
+    public LocalEntry<T>? Entry { get; private set; }
+
+    /// <summary>Where the answer came from.</summary>
+    public CacheOrigin Origin { get; private set; }
+
+    /// <summary>Whether the answer is a stale copy.</summary>
+    public bool IsStale { get; private set; }
+
+    /// <summary>The stale copy at hand, to fall back on.</summary>
+    public LocalEntry<T>? Stale { get; set; }
+
+    public override void DropStale() => Stale = null;
+
+    /// <summary>Runs the factory.</summary>
+    /// <param name="load">What the factory may see and say; <see langword="null"/> where it takes none.</param>
+    /// <param name="cancellationToken">The flight's own token.</param>
+    public abstract ValueTask<T> InvokeAsync(CacheLoad<T>? load, CancellationToken cancellationToken);
+
+    /// <summary>Whether the factory takes a <see cref="CacheLoad{T}"/>.</summary>
+    public abstract bool WantsLoad { get; }
+
+    /// <summary>Answers, unless it was answered.</summary>
+    public bool Answer(T value, LocalEntry<T>? entry, CacheOrigin origin, bool isStale)
+    {
+        lock (Stripe.Lock)
+        {
+            return AnswerUnderLock(value, entry, origin, isStale);
+        }
+    }
+
+    public bool AnswerUnderLock(T value, LocalEntry<T>? entry, CacheOrigin origin, bool isStale)
+    {
+        if (IsAnswered)
+        {
+            return false;
+        }
+
+        Value = value;
+        Entry = entry;
+        Origin = origin;
+        IsStale = isStale;
+        AnswerUnderLock();
+        return true;
+    }
+
+    /// <summary>
+    /// Whether the answer may be older than an invalidation that had returned before a caller came: possible only when the factory chose
+    /// tags of which the caller could not know.
+    /// </summary>
+    public bool IsTooOldFor(long joinedAt, Invalidations invalidations) =>
+        joinedAt != Start && !ReferenceEquals(Tags, _declaredTags) && !invalidations.IsCurrent(Start, Tags);
+}
+
+/// <summary>A flight with its factory.</summary>
+internal sealed class Flight<TState, T>(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe, TState state, Delegate? factory)
+    : Flight<T>(key, start, policy, tags, stripe)
+{
+    public override bool WantsLoad => factory is Func<CacheLoad<T>, TState, CancellationToken, ValueTask<T>>;
+
+    public override ValueTask<T> InvokeAsync(CacheLoad<T>? load, CancellationToken cancellationToken) => factory switch
+    {
+        Func<TState, CancellationToken, ValueTask<T>> plain => plain(state, cancellationToken),
+        Func<CacheLoad<T>, TState, CancellationToken, ValueTask<T>> seeing => seeing(load!, state, cancellationToken),
+        _ => throw new InvalidOperationException("A flight without a factory was asked to load."),
+    };
+}

@@ -1,0 +1,147 @@
+using Resilience.Caching.Frames;
+using Resilience.Caching.Shared;
+
+namespace Resilience.Caching.Invalidation;
+
+/// <summary>Keeps what the node knows of tags in step with their versions in the shared tier.</summary>
+internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
+{
+    private TagState Namespace => core.Invalidations.Namespace;
+
+    /// <summary>Whether the versions of the namespace and of tags are known.</summary>
+    public bool AreKnown(TagState[]? tags)
+    {
+        long now = core.Clock.Milliseconds;
+        return Namespace.IsKnown(now) && (tags is null || Array.TrueForAll(tags, tag => tag.IsKnown(now)));
+    }
+
+    /// <summary>
+    /// Makes the versions of the namespace and of tags known, reading those that are not or no longer.
+    /// </summary>
+    /// <returns>Whether all are known.</returns>
+    public async ValueTask<bool> EnsureAsync(TagState[]? tags)
+    {
+        long now = core.Clock.Milliseconds;
+        List<TagState>? unknown = null;
+        if (!Namespace.IsKnown(now))
+        {
+            (unknown ??= []).Add(Namespace);
+        }
+
+        foreach (TagState tag in tags ?? [])
+        {
+            if (!tag.IsKnown(now))
+            {
+                (unknown ??= []).Add(tag);
+            }
+        }
+
+        return unknown is null || await ReadAsync(unknown).ConfigureAwait(false);
+    }
+
+    /// <summary>The stamp for a value whose making begins now. The versions that aren't known leave it unfit for writing.</summary>
+    public SharedStamp Take(TagState[]? tags)
+    {
+        long now = core.Clock.Milliseconds;
+        var stamp = new SharedStamp { NamespaceVersion = Namespace.Known.Latest, TakenAt = now };
+        bool allKnown = stamp.NamespaceVersion != 0 && !Namespace.IsRaisePending;
+        if (tags is not null)
+        {
+            var stamped = new FrameTag[tags.Length];
+            for (int i = 0; i < tags.Length; i++)
+            {
+                long version = tags[i].Known.Latest;
+                allKnown &= version != 0 && !tags[i].IsRaisePending;
+                stamped[i] = new FrameTag(tags[i].Name, version);
+                if (version == 0)
+                {
+                    tags[i].NoteBlindUse();
+                }
+            }
+
+            stamp.Tags = stamped;
+        }
+
+        if (stamp.NamespaceVersion == 0)
+        {
+            Namespace.NoteBlindUse();
+        }
+
+        stamp.MayWrite = allKnown;
+        return stamp;
+    }
+
+    /// <summary>Replaces a stamp's tags by others that were chosen after it was taken.</summary>
+    public static void Retag(SharedStamp stamp, TagState[]? tags)
+    {
+        var stamped = new FrameTag[tags?.Length ?? 0];
+        for (int i = 0; i < stamped.Length; i++)
+        {
+            // A version that became known after the stamp may count an invalidation that the value is older than.
+            TagState tag = tags![i];
+            stamp.MayWrite &= tag.FirstKnownAt < stamp.TakenAt && !tag.IsRaisePending;
+            stamped[i] = new FrameTag(tag.Name, tag.Known.Latest);
+        }
+
+        stamp.Tags = stamped;
+    }
+
+    /// <summary>How a frame stands against the versions that the node knows; all must have been made known before.</summary>
+    public Standing Judge(in FrameHeader header, TagState[]? tags)
+    {
+        Standing standing = Judge(Namespace, header.NamespaceVersion);
+        for (int i = 0; i < header.Tags.Length; i++)
+        {
+            standing = (Standing)Math.Max((int)standing, (int)Judge(tags![i], header.Tags[i].Version));
+        }
+
+        return standing;
+    }
+
+    /// <summary>Raises a tag's version for all nodes.</summary>
+    /// <returns>The new version; the default when the shared tier is out of reach, in which case the raise stays pending.</returns>
+    public async ValueTask<TagVersion> RaiseAsync(TagState tag, bool isRemoval)
+    {
+        (SharedOutcome outcome, TagVersion version) = await shared.RaiseVersionAsync(core.KeyPrefix + tag.Name, isRemoval, tag.Known).ConfigureAwait(false);
+        if (outcome != SharedOutcome.Done)
+        {
+            return default;
+        }
+
+        tag.Learn(version, Until(), core.Invalidations.Count, core.Clock.Milliseconds);
+        return version;
+    }
+
+    /// <summary>Takes in a version that another node announced.</summary>
+    public void Hear(string name, TagVersion version)
+    {
+        TagState? tag = name == Invalidations.NamespaceTag ? Namespace : core.Invalidations.Tags.Find(name);
+        tag?.Learn(version, long.MinValue, core.Invalidations.Count, core.Clock.Milliseconds);
+    }
+
+    private static Standing Judge(TagState tag, long version)
+    {
+        TagVersion known = tag.Known;
+        return tag.IsRaisePending || version < known.Removed ? Standing.Gone : version < known.Latest ? Standing.Expired : Standing.Good;
+    }
+
+    private async ValueTask<bool> ReadAsync(List<TagState> tags)
+    {
+        string[] names = [.. tags.Select(tag => core.KeyPrefix + tag.Name)];
+        TagVersion[] floors = [.. tags.Select(tag => tag.Known)];
+        (SharedOutcome outcome, TagVersion[]? versions) = await shared.ReadVersionsAsync(names, floors).ConfigureAwait(false);
+        if (outcome != SharedOutcome.Done)
+        {
+            return false;
+        }
+
+        for (int i = 0; i < names.Length; i++)
+        {
+            tags[i].Learn(versions![i], Until(), core.Invalidations.Count, core.Clock.Milliseconds);
+        }
+
+        return true;
+    }
+
+    private long Until() => core.Clock.Milliseconds + (long)core.Settings.Shared.VersionLifetime.TotalMilliseconds;
+}

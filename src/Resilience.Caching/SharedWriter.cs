@@ -1,0 +1,313 @@
+using Resilience.Caching.Backplane;
+using Resilience.Caching.Flights;
+using Resilience.Caching.Invalidation;
+using Resilience.Caching.Local;
+using Resilience.Caching.Shared;
+using Resilience.Caching.Telemetry;
+
+namespace Resilience.Caching;
+
+/// <summary>
+/// Everything that goes to the shared tier: the values of loads, in the background and counted; sets and removals, awaited; and what it
+/// missed while it was out, replayed when it is back.
+/// </summary>
+internal sealed class SharedWriter : IAsyncDisposable
+{
+    private readonly CacheCore _core;
+    private readonly SharedTierClient? _shared;
+    private readonly RecoveryLog _missed;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly Lock _lock = new(); // guards _replaying, _drained
+    private Task _replaying = Task.CompletedTask;
+    private TaskCompletionSource? _drained;
+    private int _pending;
+
+    public SharedWriter(CacheCore core)
+    {
+        _core = core;
+        _shared = core.Shared;
+        _missed = new RecoveryLog(() => core.Settings.Shared.MaxRecoveryKeys);
+    }
+
+    /// <summary>Called with each change that must be announced to other nodes.</summary>
+    public Action<Change>? Announce { get; set; }
+
+    /// <summary>How many missed changes wait.</summary>
+    public int MissedCount => _missed.Count;
+
+    /// <summary>Whether the shared tier's value of a key is older than a change of ours that it missed.</summary>
+    public bool IsPending(string key) => _missed.HasKey(key);
+
+    /// <summary>Writes the value of a load.</summary>
+    /// <param name="flight">The flight.</param>
+    /// <param name="entry">Its local entry, dropped when the tier refuses the value: the key was changed meanwhile.</param>
+    /// <param name="write">The write.</param>
+    /// <param name="mustFinish">Whether a caller waits for it, so that it counts against no bound.</param>
+    public async Task WriteLoadedAsync(Flight flight, LocalEntry entry, SharedWrite write, bool mustFinish)
+    {
+        if (Interlocked.Increment(ref _pending) > _core.Settings.Shared.MaxPendingWrites && !mustFinish)
+        {
+            _core.Statistics.Add(CacheCount.WritesDropped);
+            Decrement();
+            return;
+        }
+
+        TaskCompletionSource? done = null;
+        try
+        {
+            if (!_shared!.IsAtomic)
+            {
+                lock (flight.Stripe.Lock)
+                {
+                    if (flight.IsDoomed)
+                    {
+                        return;
+                    }
+
+                    done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                    flight.Writing = done.Task;
+                }
+            }
+
+            SharedOutcome outcome = await _shared.WriteAsync(write).ConfigureAwait(false);
+            if (outcome == SharedOutcome.Refused)
+            {
+                lock (flight.Stripe.Lock)
+                {
+                    _core.Local.Remove(flight.Key, entry);
+                }
+            }
+        }
+        finally
+        {
+            done?.TrySetResult();
+            Decrement();
+        }
+    }
+
+    /// <summary>Writes a value that was set.</summary>
+    public async ValueTask SetAsync(string key, SharedWrite write)
+    {
+        if (_shared is null)
+        {
+            return;
+        }
+
+        SharedOutcome outcome = await _shared.WriteAsync(write).ConfigureAwait(false);
+        Settle(key, outcome, MissedKind.Write, write.Value, write.TimeToLive);
+        Announce?.Invoke(new Change(ChangeKind.Key, key, SharedEnvelope.Version(write.Value), default));
+    }
+
+    /// <summary>Removes or expires a key.</summary>
+    public async ValueTask InvalidateAsync(string key, bool isRemoval)
+    {
+        if (_shared is null)
+        {
+            return;
+        }
+
+        string sharedKey = _core.KeyPrefix + key;
+        byte[] tombstone = SharedEnvelope.NewTombstone();
+        long version = SharedEnvelope.Version(tombstone);
+        SharedOutcome outcome = isRemoval
+            ? await _shared.WriteAsync(new SharedWrite(sharedKey, tombstone, _core.Settings.Shared.TombstoneLifetime)).ConfigureAwait(false)
+            : await _shared.ExpireAsync(sharedKey, version).ConfigureAwait(false);
+        Settle(key, outcome, isRemoval ? MissedKind.Remove : MissedKind.Expire, null, default);
+        Announce?.Invoke(new Change(isRemoval ? ChangeKind.Key : ChangeKind.KeyExpired, key, version, default));
+    }
+
+    /// <summary>Raises a tag's version, or notes that it is to be raised.</summary>
+    public async ValueTask RaiseAsync(TagState tag, bool isRemoval)
+    {
+        if (_shared is null)
+        {
+            return;
+        }
+
+        tag.BeginRaise();
+        TagVersion version = await _core.Versions!.RaiseAsync(tag, isRemoval).ConfigureAwait(false);
+        if (version == default)
+        {
+            _missed.AddTag(tag.Name, isRemoval);
+            StartReplay();
+            return; // The raise stays pending until it is replayed.
+        }
+
+        tag.EndRaise();
+        Announce?.Invoke(new Change(ChangeKind.Tag, tag.Name, 0, version));
+    }
+
+    /// <summary>Starts to make good what was missed, unless that is under way.</summary>
+    public void StartReplay()
+    {
+        lock (_lock)
+        {
+            if (_replaying.IsCompleted && _missed.Count > 0 && !_stopping.IsCancellationRequested)
+            {
+                using (ExecutionContext.SuppressFlow())
+                {
+                    _replaying = Task.Run(ReplayUntilDoneAsync);
+                }
+            }
+        }
+    }
+
+    /// <summary>Waits for background writes, within a time.</summary>
+    public async ValueTask DrainAsync(TimeSpan within)
+    {
+        Task drained;
+        lock (_lock)
+        {
+            if (Volatile.Read(ref _pending) == 0)
+            {
+                return;
+            }
+
+            drained = (_drained ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        }
+
+        // The count may have reached zero before the source was there to hear of it.
+        if (Volatile.Read(ref _pending) > 0)
+        {
+            await Task.WhenAny(drained, Task.Delay(within, _core.Time)).ConfigureAwait(false);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await DrainAsync(_core.Settings.Shared.HardTimeout).ConfigureAwait(false);
+        await _stopping.CancelAsync().ConfigureAwait(false);
+        Task replaying;
+        lock (_lock)
+        {
+            replaying = _replaying;
+        }
+
+        await replaying.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _stopping.Dispose();
+    }
+
+    private void Settle(string key, SharedOutcome outcome, MissedKind kind, byte[]? value, TimeSpan timeToLive)
+    {
+        if (outcome != SharedOutcome.Unavailable)
+        {
+            _missed.Overtaken(key);
+            return;
+        }
+
+        _missed.AddKey(key, kind, value, timeToLive);
+        StartReplay();
+    }
+
+    private void Decrement()
+    {
+        if (Interlocked.Decrement(ref _pending) == 0)
+        {
+            lock (_lock)
+            {
+                _drained?.TrySetResult();
+                _drained = null;
+            }
+        }
+    }
+
+    private async Task ReplayUntilDoneAsync()
+    {
+        TimeSpan pause = TimeSpan.FromMilliseconds(100);
+        while (_missed.Count > 0 && !_stopping.IsCancellationRequested)
+        {
+            bool isBack = await ReplayAsync().ConfigureAwait(false);
+            if (!isBack)
+            {
+                TimeSpan most = _core.Settings.Shared.Breaker.OpenFor;
+                pause = pause * 2 > most ? most : pause * 2;
+            }
+
+            if (_missed.Count > 0)
+            {
+                await Task.Delay(pause * (0.8 + (0.4 * _core.Random())), _core.Time, _stopping.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    /// <summary>One pass. Stops at the first sign that the tier is still out.</summary>
+    internal async ValueTask<bool> ReplayAsync()
+    {
+        (KeyValuePair<string, MissedChange>[] keys, KeyValuePair<string, bool>[] tags, bool isOverfull) = _missed.Read();
+        foreach ((string name, bool isRemoval) in isOverfull ? [KeyValuePair.Create(Invalidations.NamespaceTag, true), .. tags] : tags)
+        {
+            TagState tag = name == Invalidations.NamespaceTag ? _core.Invalidations.Namespace : _core.Invalidations.Tags.Get(name);
+            TagVersion version = await _core.Versions!.RaiseAsync(tag, isRemoval).ConfigureAwait(false);
+            if (version == default)
+            {
+                return false;
+            }
+
+            if (isOverfull && name == Invalidations.NamespaceTag)
+            {
+                _missed.AllDone();
+            }
+
+            _missed.TagDone(name);
+            tag.ClearRaises();
+            _core.Statistics.Add(CacheCount.Replayed);
+            Announce?.Invoke(new Change(ChangeKind.Tag, name, 0, version));
+        }
+
+        foreach ((string key, MissedChange change) in keys)
+        {
+            if (!await ReplayKeyAsync(key, change).ConfigureAwait(false))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private async ValueTask<bool> ReplayKeyAsync(string key, MissedChange change)
+    {
+        string sharedKey = _core.KeyPrefix + key;
+        long version = SharedEnvelope.NewVersion();
+        SharedOutcome outcome;
+        if (change.Kind == MissedKind.Expire)
+        {
+            outcome = await _shared!.ExpireAsync(sharedKey, version).ConfigureAwait(false);
+        }
+        else
+        {
+            // What another node wrote meanwhile may be newer or older than our value: only where there is nothing is ours written, else
+            // the key is removed, which is right for both.
+            outcome = change.Kind == MissedKind.Write
+                ? await _shared!.WriteAsync(new SharedWrite(sharedKey, change.Value!, change.TimeToLive, IsConditional: true)).ConfigureAwait(false)
+                : SharedOutcome.Refused;
+            if (outcome == SharedOutcome.Refused)
+            {
+                byte[] tombstone = SharedEnvelope.NewTombstone();
+                version = SharedEnvelope.Version(tombstone);
+                outcome = await _shared!.WriteAsync(new SharedWrite(sharedKey, tombstone, _core.Settings.Shared.TombstoneLifetime)).ConfigureAwait(false);
+            }
+            else
+            {
+                version = SharedEnvelope.Version(change.Value);
+            }
+        }
+
+        if (outcome == SharedOutcome.Unavailable)
+        {
+            // A change that fails while the tier works must not stand in the way of the others; a value that it will not take is given up.
+            change.Attempts++;
+            if (change is { Kind: MissedKind.Write, Attempts: > 3 })
+            {
+                _missed.AddKey(key, MissedKind.Remove);
+            }
+
+            return _shared!.IsOpenForCalls;
+        }
+
+        _missed.Done(key, change);
+        _core.Statistics.Add(CacheCount.Replayed);
+        Announce?.Invoke(new Change(ChangeKind.Key, key, version, default));
+        return true;
+    }
+}

@@ -1,0 +1,107 @@
+namespace Resilience.Redis;
+
+/// <summary>The Lua scripts. Each touches only keys of one hash slot, all of them declared.</summary>
+internal static class RedisScript
+{
+    /// <summary>Writes a value while the stored version is the expected one and no newer lease was given. KEYS: value, fence. ARGV: version, value, milliseconds, fence.</summary>
+    public const string CompareAndSet =
+        """
+        if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
+        if ARGV[4] ~= '0' and redis.call('GET', KEYS[2]) ~= ARGV[4] then return 0 end
+        redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+        return 1
+        """;
+
+    /// <summary>Marks a value as expired, or leaves a tombstone where there is none. KEYS: value. ARGV: envelope of an expired value, tombstone, milliseconds.</summary>
+    public const string Expire =
+        """
+        if redis.call('STRLEN', KEYS[1]) > 9 then
+          redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
+        else
+          redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+        end
+        return 1
+        """;
+
+    /// <summary>
+    /// Reads a version, raising it to what the caller knows. One that is missing begins at the server's clock, in microseconds, so that it
+    /// comes back higher than it was, whatever was lost. KEYS: version. ARGV: known latest, known removed, milliseconds.
+    /// </summary>
+    public const string ReadVersion =
+        """
+        local stored = redis.call('GET', KEYS[1])
+        local known, removed = tonumber(ARGV[1]), tonumber(ARGV[2])
+        local l, r
+        if stored then
+          local a, b = string.match(stored, '^(%d+) (%d+)$')
+          l, r = math.max(tonumber(a), known), math.max(tonumber(b), removed)
+        else
+          local t = redis.call('TIME')
+          l = math.max(t[1] * 1000000 + t[2], known + 1)
+          r = l
+        end
+        local value = string.format('%.0f %.0f', l, r)
+        redis.call('SET', KEYS[1], value, 'PX', ARGV[3])
+        return value
+        """;
+
+    /// <summary>Raises a version. KEYS: version. ARGV: known latest, known removed, milliseconds, 1 for a removal.</summary>
+    public const string RaiseVersion =
+        """
+        local stored = redis.call('GET', KEYS[1])
+        local known, removed = tonumber(ARGV[1]), tonumber(ARGV[2])
+        local l, r
+        if stored then
+          local a, b = string.match(stored, '^(%d+) (%d+)$')
+          l = math.max(tonumber(a), known) + 1
+          r = math.max(tonumber(b), removed)
+          if ARGV[4] == '1' then r = l end
+        else
+          local t = redis.call('TIME')
+          l = math.max(t[1] * 1000000 + t[2], known + 1)
+          r = l
+        end
+        local value = string.format('%.0f %.0f', l, r)
+        redis.call('SET', KEYS[1], value, 'PX', ARGV[3])
+        return value
+        """;
+
+    /// <summary>Sends a message with the channel's next number in front. KEYS: counter. ARGV: channel, body, milliseconds.</summary>
+    public const string Publish =
+        """
+        local n = redis.call('INCR', KEYS[1])
+        if n == 1 then
+          local t = redis.call('TIME')
+          n = t[1] * 1000000 + t[2]
+          redis.call('SET', KEYS[1], string.format('%.0f', n))
+        end
+        redis.call('PEXPIRE', KEYS[1], ARGV[3])
+        redis.call('PUBLISH', ARGV[1], string.format('%.0f', n) .. ':' .. ARGV[2])
+        return n
+        """;
+
+    /// <summary>Takes a lease and its number. KEYS: lease, fence. ARGV: token, milliseconds, milliseconds of the fence.</summary>
+    public const string Acquire =
+        """
+        if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+          local n = redis.call('INCR', KEYS[2])
+          redis.call('PEXPIRE', KEYS[2], ARGV[3])
+          return n
+        end
+        return 0
+        """;
+
+    /// <summary>Renews a lease. KEYS: lease. ARGV: token, milliseconds.</summary>
+    public const string Renew =
+        """
+        if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+        return 0
+        """;
+
+    /// <summary>Gives a lease back. KEYS: lease. ARGV: token.</summary>
+    public const string Release =
+        """
+        if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+        return 0
+        """;
+}

@@ -1,0 +1,252 @@
+using System.Collections.Concurrent;
+using Polly;
+using Polly.Retry;
+using Resilience.TestKit;
+
+namespace Resilience.Pools.Tests.Batching;
+
+public sealed class BatchWriterTests
+{
+    private readonly ManualTimeProvider _time = new();
+    private readonly ConcurrentQueue<int[]> _batches = new();
+
+    [Fact]
+    public async Task WriteAsync_BatchFull_WritesAtOnce()
+    {
+        await using BatchWriter<int> writer = Make(new() { MaxBatch = 3 });
+        for (int i = 0; i < 3; i++)
+        {
+            await writer.WriteAsync(i);
+        }
+
+        await Eventually.TrueAsync(() => writer.Written == 3, "the full batch");
+        Assert.Equal([0, 1, 2], Assert.Single(_batches));
+    }
+
+    [Fact]
+    public async Task WriteAsync_BatchNotFull_WritesAfterTheInterval()
+    {
+        await using BatchWriter<int> writer = Make(new() { MaxBatch = 100, FlushInterval = TimeSpan.FromSeconds(5) });
+        await writer.WriteAsync(1);
+        await _time.WaitForTimersAsync();
+        _time.Advance(TimeSpan.FromSeconds(4.9));
+        Assert.Empty(_batches);
+        _time.Advance(TimeSpan.FromSeconds(0.2));
+        await Eventually.TrueAsync(() => writer.Written == 1, "the interval's batch");
+    }
+
+    [Fact]
+    public async Task FlushAsync_SomeWaiting_CompletesWhenTheyAreWritten()
+    {
+        await using BatchWriter<int> writer = Make(new() { MaxBatch = 4 });
+        for (int i = 0; i < 10; i++)
+        {
+            await writer.WriteAsync(i);
+        }
+
+        await writer.FlushAsync();
+        Assert.Equal(10, writer.Written);
+        Assert.Equal(Enumerable.Range(0, 10), _batches.SelectMany(batch => batch));
+        await writer.FlushAsync();
+    }
+
+    [Fact]
+    public async Task DrainAsync_ItemsWaiting_WritesAllOfThem()
+    {
+        BatchWriter<int> writer = Make(new() { MaxBatch = 7 });
+        for (int i = 0; i < 1000; i++)
+        {
+            await writer.WriteAsync(i);
+        }
+
+        BatchDrainResult result = await writer.DrainAsync();
+        Assert.Equal(new BatchDrainResult(1000, 0, 0), result);
+        Assert.False(writer.TryWrite(1));
+        await Assert.ThrowsAsync<BatchWriterClosedException>(async () => await writer.WriteAsync(1));
+    }
+
+    [Fact]
+    public async Task WriteAsync_QueueFull_WaitsForRoomAndLosesNothing()
+    {
+        var gate = new TaskCompletionSource();
+        await using BatchWriter<int> writer = Make(new() { MaxBatch = 2, Capacity = 4 }, write: async (batch, _) =>
+        {
+            await gate.Task;
+            _batches.Enqueue([.. batch]);
+        });
+        int next = 0;
+        await Eventually.TrueAsync(() => !writer.TryWrite(next++) && writer.Queued == 4, "a full queue");
+        ValueTask pending = writer.WriteAsync(99);
+        Assert.False(pending.IsCompleted);
+        using var cancelled = new CancellationTokenSource();
+        ValueTask given = writer.WriteAsync(100, cancelled.Token);
+        await cancelled.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await given);
+        gate.SetResult();
+        await pending;
+        await writer.FlushAsync();
+        Assert.Equal(writer.Accepted, writer.Written);
+        Assert.Contains(99, _batches.SelectMany(batch => batch));
+        Assert.DoesNotContain(100, _batches.SelectMany(batch => batch));
+    }
+
+    [Fact]
+    public async Task TryWrite_DropOldest_KeepsTheNewestAndCounts()
+    {
+        var gate = new TaskCompletionSource();
+        BatchWriter<int> writer = Make(new() { MaxBatch = 1, Capacity = 3, FullMode = BatchFullMode.DropOldest }, write: async (batch, _) =>
+        {
+            await gate.Task;
+            _batches.Enqueue([.. batch]);
+        });
+        Assert.True(writer.TryWrite(0));
+        await Eventually.TrueAsync(() => writer.Queued == 0, "the first in the sink's hands");
+        for (int i = 1; i <= 10; i++)
+        {
+            Assert.True(writer.TryWrite(i));
+        }
+
+        gate.SetResult();
+        Assert.Equal(new BatchDrainResult(4, 0, 7), await writer.DrainAsync());
+        Assert.Equal([0, 8, 9, 10], _batches.SelectMany(batch => batch));
+    }
+
+    [Fact]
+    public async Task TryWrite_DropNewest_RefusesAndCounts()
+    {
+        var gate = new TaskCompletionSource();
+        BatchWriter<int> writer = Make(new() { MaxBatch = 1, Capacity = 2, FullMode = BatchFullMode.DropNewest }, write: async (_, _) => await gate.Task);
+        Assert.True(writer.TryWrite(0));
+        await Eventually.TrueAsync(() => writer.Queued == 0, "the first in the sink's hands");
+        Assert.True(writer.TryWrite(1));
+        Assert.True(writer.TryWrite(2));
+        Assert.False(writer.TryWrite(3));
+        await writer.WriteAsync(4);
+        Assert.Equal(2, writer.Dropped);
+        gate.SetResult();
+        Assert.Equal(new BatchDrainResult(3, 0, 0), await writer.DrainAsync());
+    }
+
+    [Fact]
+    public async Task Write_SinkFails_IsTriedAgainUntilItSucceeds()
+    {
+        int attempts = 0;
+        using var log = new LogCollector();
+        await using BatchWriter<int> writer = Make(new() { MaxBatch = 1 }, log: log, write: (batch, _) => ++attempts <= 3 ? throw new IOException("disk") : Take(batch));
+        await writer.WriteAsync(5);
+        for (int i = 1; i <= 3; i++)
+        {
+            int wanted = i;
+            await Eventually.TrueAsync(() => Volatile.Read(ref attempts) == wanted, $"attempt {i}");
+            await _time.WaitForTimersAsync();
+            _time.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        await Eventually.TrueAsync(() => writer.Written == 1, "the batch");
+        Assert.Equal(0, writer.Abandoned);
+        Assert.Single(log.WithId(2020));
+        Assert.Single(log.WithId(2021));
+    }
+
+    [Fact]
+    public async Task DrainAsync_SinkKeepsFailing_HandsEverythingToTheAbandonCallback()
+    {
+        var abandoned = new ConcurrentQueue<int>();
+        var writer = new BatchWriter<int>("test", (_, _) => throw new IOException("disk"), new() { MaxBatch = 10, RetryDelay = TimeSpan.FromMilliseconds(1), MaxRetryDelay = TimeSpan.FromMilliseconds(1) },
+            (batch, cause) =>
+            {
+                Assert.True(cause is null or IOException);
+                foreach (int item in batch)
+                {
+                    abandoned.Enqueue(item);
+                }
+            });
+        for (int i = 0; i < 35; i++)
+        {
+            await writer.WriteAsync(i);
+        }
+
+        Assert.Equal(new BatchDrainResult(0, 35, 0), await writer.DrainAsync(TimeSpan.FromMilliseconds(50)));
+        Assert.Equal(Enumerable.Range(0, 35), abandoned);
+    }
+
+    [Fact]
+    public async Task DrainAsync_SinkHangs_ItsTokenEndsIt()
+    {
+        var writer = new BatchWriter<int>("test", async (_, token) => await Task.Delay(Timeout.Infinite, token), new() { MaxBatch = 1 });
+        await writer.WriteAsync(1);
+        Assert.Equal(new BatchDrainResult(0, 1, 0), await writer.DrainAsync(TimeSpan.FromMilliseconds(50)));
+    }
+
+    [Fact]
+    public async Task Write_WithPipeline_AbandonsWhatThePipelineGivesUpOn()
+    {
+        int attempts = 0;
+        int abandoned = 0;
+        ResiliencePipeline pipeline = new ResiliencePipelineBuilder().AddRetry(new RetryStrategyOptions { MaxRetryAttempts = 2, Delay = TimeSpan.Zero }).Build();
+        var writer = new BatchWriter<int>("test", (batch, _) => batch[0] == 1 ? throw new IOException($"{++attempts}") : default, new() { MaxBatch = 1 }, (batch, _) => abandoned += batch.Count, pipeline);
+        await writer.WriteAsync(1);
+        await writer.WriteAsync(2);
+        Assert.Equal(new BatchDrainResult(1, 1, 0), await writer.DrainAsync());
+        Assert.Equal(3, attempts);
+        Assert.Equal(1, abandoned);
+    }
+
+    [Fact]
+    public async Task Stress_WritersFlushersFailuresAndDrain_AcceptedIsWrittenPlusAbandonedPlusDropped()
+    {
+        foreach (BatchFullMode mode in Enum.GetValues<BatchFullMode>())
+        {
+            var seen = new ConcurrentDictionary<long, int>();
+            long ids = 0;
+            long accepted = 0;
+            var writer = new BatchWriter<long>("stress", async (batch, _) =>
+            {
+                await Task.Yield();
+                if (Random.Shared.Next(20) == 0)
+                {
+                    throw new IOException();
+                }
+
+                foreach (long id in batch)
+                {
+                    seen.AddOrUpdate(id, 1, static (_, count) => count + 1);
+                }
+            }, new() { MaxBatch = 16, Capacity = 64, FullMode = mode, FlushInterval = TimeSpan.FromMilliseconds(5), RetryDelay = TimeSpan.FromMilliseconds(1), MaxRetryDelay = TimeSpan.FromMilliseconds(1) });
+            await new StressRunner { Workers = 8, MaxIterations = 20_000 }.RunAsync(async worker =>
+            {
+                switch (worker.Random.Next(200))
+                {
+                    case 0:
+                        await writer.FlushAsync();
+                        break;
+                    case < 50:
+                        await writer.WriteAsync(Interlocked.Increment(ref ids));
+                        break;
+                    default:
+                        if (writer.TryWrite(Interlocked.Increment(ref ids)))
+                        {
+                            Interlocked.Increment(ref accepted);
+                        }
+
+                        break;
+                }
+            });
+            BatchDrainResult result = await writer.DrainAsync();
+            Assert.Equal(writer.Accepted, result.Written + result.Abandoned + result.Dropped);
+            Assert.Equal(0, result.Abandoned);
+            Assert.Equal(result.Written, seen.Count);
+            Assert.All(seen.Values, count => Assert.Equal(1, count));
+            Assert.Equal(0, writer.Queued);
+        }
+    }
+
+    private BatchWriter<int> Make(BatchWriterOptions options, Func<IReadOnlyList<int>, CancellationToken, ValueTask>? write = null, LogCollector? log = null) =>
+        new("test", write ?? ((batch, _) => Take(batch)), options, timeProvider: _time, logger: log?.CreateLogger("test"));
+
+    private ValueTask Take(IReadOnlyList<int> batch)
+    {
+        _batches.Enqueue([.. batch]);
+        return default;
+    }
+}
