@@ -8,5 +8,6 @@ internal static class CompareGroups
     public static IReadOnlyDictionary<string, Func<ICompareGroup>> All { get; } = new Dictionary<string, Func<ICompareGroup>>(StringComparer.Ordinal)
     {
         ["context"] = () => new ContextGroup(),
+        ["caching"] = () => new CachingGroup(),
     };
 }
