@@ -226,16 +226,16 @@ internal sealed class LoadPath(CacheCore core, SharedWriter writer)
 
         if (!flight.Policy.ReadsShared)
         {
-            bool isKnown = await core.Versions!.EnsureAsync(flight.Tags).ConfigureAwait(false);
-            SharedStamp blind = core.Versions.Take(flight.Tags);
+            bool isKnown = await EnsureVersionsAsync(flight).ConfigureAwait(false);
+            SharedStamp blind = core.Versions!.Take(flight.Tags);
             blind.IsConditional = false;
             blind.MayWrite &= isKnown;
             return blind;
         }
 
-        ValueTask<(SharedOutcome Outcome, byte[]? Value)> reading = shared.ReadAsync(core.KeyPrefix + flight.Key, local is not null);
-        bool known = await core.Versions!.EnsureAsync(flight.Tags).ConfigureAwait(false);
-        (SharedOutcome outcome, byte[]? value) = await reading.ConfigureAwait(false);
+        // Versions first: what they bring may be an invalidation, and what is read after it is younger than that.
+        bool known = await EnsureVersionsAsync(flight).ConfigureAwait(false);
+        (SharedOutcome outcome, byte[]? value) = known ? await shared.ReadAsync(core.KeyPrefix + flight.Key, local is not null).ConfigureAwait(false) : default;
         if (outcome != SharedOutcome.Done || !known)
         {
             if (isSuspect)
@@ -243,14 +243,31 @@ internal sealed class LoadPath(CacheCore core, SharedWriter writer)
                 TrustBlindly(flight, local!);
             }
 
-            SharedStamp unfit = core.Versions.Take(flight.Tags);
+            SharedStamp unfit = core.Versions!.Take(flight.Tags);
             unfit.MayWrite = false;
             return unfit;
         }
 
-        SharedStamp stamp = core.Versions.Take(flight.Tags);
+        SharedStamp stamp = core.Versions!.Take(flight.Tags);
         await AdoptAsync(flight, stamp, value).ConfigureAwait(false);
         return stamp;
+    }
+
+    private async ValueTask<bool> EnsureVersionsAsync(Flight flight)
+    {
+        if (core.Versions!.AreKnown(flight.Tags))
+        {
+            return true;
+        }
+
+        bool known = await core.Versions.EnsureAsync(flight.Tags).ConfigureAwait(false);
+        if (known)
+        {
+            // Nothing was read yet, so the flight may as well begin here.
+            flight.Start = core.Invalidations.Count.Current;
+        }
+
+        return known;
     }
 
     /// <summary>Looks again while another node loads.</summary>

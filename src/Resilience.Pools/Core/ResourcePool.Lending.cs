@@ -322,15 +322,27 @@ public sealed partial class ResourcePool<T>
     }
 
     /// <summary>Hands a reserved entry to who is next.</summary>
-    /// <returns>False when nobody waits; the entry is still reserved.</returns>
+    /// <returns>False when nobody waits; the entry is still reserved. Otherwise it has been granted, or destroyed because a clear came.</returns>
     private bool TryGrant(PoolEntry<T> entry)
     {
-        PoolWaiter<T>? waiter;
+        PoolWaiter<T>? waiter = null;
+        bool outdated;
         long now = _clock.Milliseconds;
         lock (_gate)
         {
-            waiter = _waiters.Dequeue(now, _options);
-            SetAttentionUnderLock(Waiting, _waiters.Count > 0);
+            // Under the lock that a clear takes: who began to wait after it must not be given what was found fit before it.
+            outdated = IsOutdated(entry, now);
+            if (!outdated)
+            {
+                waiter = _waiters.Dequeue(now, _options);
+                SetAttentionUnderLock(Waiting, _waiters.Count > 0);
+            }
+        }
+
+        if (outdated)
+        {
+            Close(entry, EntryState.Reserved);
+            return true;
         }
 
         if (waiter is null)

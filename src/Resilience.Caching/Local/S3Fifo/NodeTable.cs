@@ -70,9 +70,12 @@ internal sealed class NodeTable
         return (version & 1) == 0 && version == Volatile.Read(ref segment.Version) ? null : segment.FindLocked(key, hash);
     }
 
-    /// <summary>Adds a node unless its key is there.</summary>
-    /// <returns>The node that is there, or <see langword="null"/> when the new one was added.</returns>
-    public S3FifoNode? AddOrFind(ReadOnlySpan<char> key, S3FifoNode node) => SegmentOf(node.Hash).AddOrFind(key, node);
+    /// <summary>Finds the node of a key, or adds one.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="hash">Its hash.</param>
+    /// <param name="entry">What a new node holds.</param>
+    /// <param name="isNew">Whether the node is a new one.</param>
+    public S3FifoNode FindOrAdd(string key, int hash, LocalEntry entry, out bool isNew) => SegmentOf(hash).FindOrAdd(key, hash, entry, out isNew);
 
     /// <summary>Takes a node out.</summary>
     /// <returns>Whether it was in.</returns>
@@ -85,13 +88,14 @@ internal sealed class NodeTable
     {
         public S3FifoNode?[] Buckets = new S3FifoNode?[LeastBuckets];
         public int Version;
-        private readonly Lock _lock = new(); // guards all writes of chains, Buckets, Version and Count
+        private TryLock _lock; // guards all writes of chains, Buckets, Version and Count
 
         public int Count { get; private set; }
 
         public S3FifoNode[] Copy()
         {
-            lock (_lock)
+            _lock.Enter();
+            try
             {
                 var copy = new S3FifoNode[Count];
                 int at = 0;
@@ -105,41 +109,59 @@ internal sealed class NodeTable
 
                 return copy;
             }
+            finally
+            {
+                _lock.Exit();
+            }
         }
 
         public S3FifoNode? FindLocked(ReadOnlySpan<char> key, int hash)
         {
-            lock (_lock)
+            _lock.Enter();
+            try
             {
                 return FindUnderLock(key, hash);
             }
+            finally
+            {
+                _lock.Exit();
+            }
         }
 
-        public S3FifoNode? AddOrFind(ReadOnlySpan<char> key, S3FifoNode node)
+        public S3FifoNode FindOrAdd(string key, int hash, LocalEntry entry, out bool isNew)
         {
-            lock (_lock)
+            _lock.Enter();
+            try
             {
-                if (FindUnderLock(key, node.Hash) is { } found)
+                if (FindUnderLock(key, hash) is { } found)
                 {
+                    isNew = false;
                     return found;
                 }
 
+                isNew = true;
+                var node = new S3FifoNode(key, entry, hash);
                 if (Count >= Buckets.Length)
                 {
                     GrowUnderLock();
                 }
 
-                ref S3FifoNode? head = ref Buckets[node.Hash & (Buckets.Length - 1)];
+                ref S3FifoNode? head = ref Buckets[hash & (Buckets.Length - 1)];
                 node.NextInBucket = head;
                 Volatile.Write(ref head, node);
                 Count++;
-                return null;
+                return node;
+            }
+            finally
+            {
+                _lock.Exit();
             }
         }
 
         public bool Remove(S3FifoNode node)
         {
-            lock (_lock)
+            _lock.Enter();
+            try
             {
                 ref S3FifoNode? link = ref Buckets[node.Hash & (Buckets.Length - 1)];
                 while (link is { } at)
@@ -155,6 +177,10 @@ internal sealed class NodeTable
                 }
 
                 return false;
+            }
+            finally
+            {
+                _lock.Exit();
             }
         }
 

@@ -31,15 +31,15 @@ internal sealed class S3FifoPolicy
     /// <inheritdoc cref="SmallShare"/>
     private const double GhostReach = 1.5;
 
-    private readonly Action<S3FifoNode> _evicted;
+    private readonly NodeTable _table;
     private readonly GhostTable _ghost;
     private readonly long _smallTarget;
     private S3FifoNode? _cursor; // where the sweep goes on
 
-    public S3FifoPolicy(long capacity, Action<S3FifoNode> evicted)
+    public S3FifoPolicy(long capacity, NodeTable table)
     {
         Capacity = capacity;
-        _evicted = evicted;
+        _table = table;
         _smallTarget = Math.Max(1, (long)(capacity * SmallShare));
         _ghost = new GhostTable(Math.Max(1, (long)((capacity - _smallTarget) * GhostReach)), LeastGhosts);
     }
@@ -117,7 +117,7 @@ internal sealed class S3FifoPolicy
             else if (value.DeadAt <= now && node.TryReplace(null, value))
             {
                 Unlink(node);
-                _evicted(node);
+                _table.Remove(node);
             }
         }
 
@@ -213,7 +213,7 @@ internal sealed class S3FifoPolicy
         if (node.Kill() is not null)
         {
             Evictions++;
-            _evicted(node);
+            _table.Remove(node);
         }
     }
 

@@ -9,7 +9,7 @@ namespace Resilience.Caching.Local.S3Fifo;
 /// <remarks>
 /// <para>The table is the truth: a write is visible as soon as it is in there, whatever the queues know. Their order follows: every
 /// write tries the lock; who gets it puts his own node in order, and those of writers who did not get it and left theirs on a stack.
-/// Nobody waits for the lock, nothing that was written is dropped, and no thread of its own is needed.</para>
+/// Nobody waits for the lock unless a sixteenth of the capacity is pending; nothing that was written is dropped; there is no thread of its own.</para>
 /// <para>No node is left behind: a writer pushes, then tries the lock; if that fails there is a holder who looks at the stack again after
 /// letting go, with a full fence between the two.</para>
 /// </remarks>
@@ -30,6 +30,8 @@ internal sealed class S3FifoTier : ILocalTier
     private TryLock _maintenance; // guards _policy, its nodes' links, _backlog, _now and _writes
     private S3FifoNode? _pending; // a stack; pushed by compare-and-swap, taken as a whole
     private S3FifoNode? _backlog; // what was taken and is not yet in order
+    private readonly long _slack; // the most weight beyond the capacity that is left to whoever holds the lock
+    private long _pendingWeight; // of what was pushed since the stack was last taken
     private long _now;
     private int _writes;
 
@@ -41,8 +43,9 @@ internal sealed class S3FifoTier : ILocalTier
         ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
         _clock = clock;
         _now = clock.Milliseconds;
+        _slack = capacity / 16;
         _table = new NodeTable(capacity);
-        _policy = new S3FifoPolicy(capacity, node => _table.Remove(node));
+        _policy = new S3FifoPolicy(capacity, _table);
     }
 
     /// <summary>How many entries are held, as far as the queues know.</summary>
@@ -78,24 +81,18 @@ internal sealed class S3FifoTier : ILocalTier
     public void Set(string key, LocalEntry entry)
     {
         int hash = KeyHash.Of(key);
-        S3FifoNode? node = _table.Find(key, hash);
         while (true)
         {
-            if (node is null)
+            S3FifoNode node = _table.FindOrAdd(key, hash, entry, out bool isNew);
+            if (isNew)
             {
-                var made = new S3FifoNode(key, entry, hash);
-                node = _table.AddOrFind(key, made);
-                if (node is null)
-                {
-                    PutInOrder(made);
-                    return;
-                }
+                PutInOrder(node);
+                return;
             }
 
             if (node.Value is not { } old)
             {
                 _table.Remove(node); // whoever killed it is about to; no need to wait for him
-                node = null;
             }
             else if (node.TryReplace(entry, old))
             {
@@ -221,19 +218,30 @@ internal sealed class S3FifoTier : ILocalTier
         else
         {
             Push(node);
+            if (Volatile.Read(ref _pendingWeight) > _slack)
+            {
+                // The holder is not coming forward, and the bound must not give way without limit.
+                _maintenance.Enter();
+                DrainAndExit();
+            }
         }
 
         // Letting go of the lock, and pushing, are full fences: whoever pushed while the lock was held is seen here.
         for (int round = 0; round < 8 && Volatile.Read(ref _pending) is not null && _maintenance.TryEnter(); round++)
         {
-            try
-            {
-                DrainUnderLock(MaxDrained);
-            }
-            finally
-            {
-                _maintenance.Exit();
-            }
+            DrainAndExit();
+        }
+    }
+
+    private void DrainAndExit()
+    {
+        try
+        {
+            DrainUnderLock(MaxDrained);
+        }
+        finally
+        {
+            _maintenance.Exit();
         }
     }
 
@@ -244,6 +252,7 @@ internal sealed class S3FifoTier : ILocalTier
             return; // on the stack already; whoever takes it from there sees what has changed since
         }
 
+        Interlocked.Add(ref _pendingWeight, node.Value?.Weight ?? 0);
         S3FifoNode? top;
         do
         {
@@ -262,7 +271,12 @@ internal sealed class S3FifoTier : ILocalTier
 
         for (; most > 0; most--)
         {
-            _backlog ??= Interlocked.Exchange(ref _pending, null);
+            if (_backlog is null)
+            {
+                Interlocked.Exchange(ref _pendingWeight, 0);
+                _backlog = Interlocked.Exchange(ref _pending, null);
+            }
+
             if (_backlog is not { } node)
             {
                 return;
