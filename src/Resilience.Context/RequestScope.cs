@@ -333,7 +333,8 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
         state.Monitor.Begun(scope, state, file, line);
         if (inherited is not null && !inherited.TryAddChild(scope, state))
         {
-            state.Monitor.Ended(state);
+            // Not by hand: the leak detector may be ending it at the same time.
+            scope.TryEnd(ScopeCause.Parent);
             scope = null;
             return false;
         }

@@ -8,6 +8,7 @@ internal static class CompareGroups
     public static IReadOnlyDictionary<string, Func<ICompareGroup>> All { get; } = new Dictionary<string, Func<ICompareGroup>>(StringComparer.Ordinal)
     {
         ["context"] = () => new ContextGroup(),
+        ["degrade"] = () => new DegradeGroup(),
         ["local-read"] = () => new LocalTierGroup(),
         ["local-write"] = () => new LocalWriteGroup(),
         ["guard-100k"] = () => new GuardGroup(100_000),

@@ -1,12 +1,44 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
+using Resilience.Context;
 
 namespace Resilience.Degrade;
 
 /// <summary>The front of the book of features: reads, and work run under a decision.</summary>
 internal sealed class Degradation(FeatureBook book, FallbackRunner fallbacks, OverrideDesk overrides, ILogger<Degradation> logger) : IDegradation
 {
-    public DegradationSnapshot Snapshot => book.Snapshot;
+    // Belongs to one request: neither sent nor taken into background work.
+    private static readonly ScopeKey<DegradationSnapshot> Pinned = new("resilience.degrade.snapshot");
+
+    public DegradationSnapshot Snapshot
+    {
+        get
+        {
+            RequestScope? scope = RequestScope.Current;
+            if (scope is null)
+            {
+                return book.Snapshot;
+            }
+
+            // The owner is asked because one flow may pass through two applications, as it does in tests.
+            if (scope.TryGet(Pinned, out DegradationSnapshot? pinned) && ReferenceEquals(pinned.Owner, book))
+            {
+                return pinned;
+            }
+
+            DegradationSnapshot live = book.Snapshot;
+            try
+            {
+                scope.Set(Pinned, live);
+            }
+            catch (ScopeEndedException)
+            {
+                // The request ended in between: there is nothing left to be consistent with.
+            }
+
+            return live;
+        }
+    }
 
     public FeatureState StateOf(Feature feature)
     {

@@ -3,7 +3,7 @@ namespace Resilience.Degrade;
 /// <summary>
 /// Follows the ratio of the long to the short response time: as long as they are alike the limit grows by a queue of four, when calls become slower it
 /// falls. After Netflix's concurrency-limits (<c>Gradient2Limit</c>), with two of its traps closed: a drop counts (issue 176), and the long
-/// average does not learn from windows in which the limit was reached and calls were slow, so it does not drift under a steady timeout (issue 137).
+/// average learns only downwards from windows in which the limit was reached, so it does not drift under a steady timeout (issue 137).
 /// </summary>
 /// <param name="initial">The limit at first; 20.</param>
 /// <param name="minimum">The least; 4.</param>
@@ -48,13 +48,11 @@ public sealed class Gradient2Limit(int initial = 20, int minimum = 4, int maximu
 
     private void Learn(in LimitSample sample)
     {
-        bool isLoaded = _samples >= 10 && sample.Inflight >= _limit && sample.RttMs > _longRtt * Tolerance;
-        if (!isLoaded)
-        {
-            _samples++;
-            double weight = _samples <= 10 ? 1.0 / _samples : 2 / (LongWindow + 1);
-            _longRtt += weight * (sample.RttMs - _longRtt);
-        }
+        _samples++;
+        double weight = _samples <= 10 ? 1.0 / _samples : 2 / (LongWindow + 1);
+        bool isFull = _samples > 10 && sample.Inflight >= Limit;
+        double rtt = isFull ? Math.Min(sample.RttMs, _longRtt) : sample.RttMs;
+        _longRtt += weight * (rtt - _longRtt);
 
         // Once calls are fast again the memory of slow ones goes quickly.
         if (_longRtt / sample.RttMs > 2)

@@ -9,6 +9,9 @@ namespace Resilience.Degrade;
 /// <remarks>Thread-safe. It does not queue; a refusal says after what time a token will be there.</remarks>
 public sealed class ModulatedTokenBucket : RateLimiter
 {
+    /// <summary>A token that is short by no more than the rounding of its sum is a token.</summary>
+    private const double Rounding = 1e-6;
+
     private static readonly RefusedLease Granted = new(null, isAcquired: true);
 
     private readonly Lock _lock = new(); // guards all fields below it
@@ -102,9 +105,9 @@ public sealed class ModulatedTokenBucket : RateLimiter
 
             double rate = RateUnderLock();
             FillUnderLock(rate);
-            if (_tokens >= permitCount)
+            if (_tokens + Rounding >= permitCount)
             {
-                _tokens -= permitCount;
+                _tokens = Math.Max(0, _tokens - permitCount);
                 _succeeded++;
                 return Granted;
             }

@@ -29,7 +29,12 @@ internal sealed class DbConnectionFactory(Func<DbConnection> create, PooledDbOpt
     public ValueTask<bool> ResetAsync(DbConnection resource, CancellationToken cancellationToken) =>
         resource.State != ConnectionState.Open ? new(false) : RunAsync(resource, options.ResetSql, cancellationToken);
 
-    public ValueTask DestroyAsync(DbConnection resource, CancellationToken cancellationToken) => resource.DisposeAsync();
+    /// <summary>
+    /// Closes a connection. A provider may talk to the server while it closes, and on a dead network that takes as long as TCP does: then
+    /// the place is given up when the time is up, though the provider still holds a socket to nowhere.
+    /// </summary>
+    public async ValueTask DestroyAsync(DbConnection resource, CancellationToken cancellationToken) =>
+        await resource.DisposeAsync().AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
 
     /// <summary>A failed statement leaves the connection open; a broken connection does not stay open.</summary>
     public bool IsFatal(DbConnection resource, Exception exception) => resource.State != ConnectionState.Open;
@@ -45,7 +50,10 @@ internal sealed class DbConnectionFactory(Func<DbConnection> create, PooledDbOpt
         await using (command.ConfigureAwait(false))
         {
             command.CommandText = sql;
-            await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+
+            // Without the token: some providers block a pool thread while they ask a silent server to cancel. The wait itself is bounded.
+            Task work = command.ExecuteNonQueryAsync(CancellationToken.None);
+            await work.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
 
         return connection.State == ConnectionState.Open;

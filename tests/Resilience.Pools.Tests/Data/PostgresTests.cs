@@ -156,7 +156,7 @@ public sealed class PostgresTests(SharedPostgres shared)
     {
         PostgresServer server = await shared.GetAsync();
         await using ChaosProxy proxy = ChaosProxy.Start(server);
-        var target = new NpgsqlConnectionStringBuilder(server.ConnectionString) { Pooling = false, Port = proxy.Port, Timeout = 1, CancellationTimeout = -1 };
+        var target = new NpgsqlConnectionStringBuilder(server.ConnectionString) { Pooling = false, Port = proxy.Port, Timeout = 1 };
         await using var source = new PooledDbDataSource("stall", () => new NpgsqlConnection(target.ConnectionString), new PoolOptions { MaxSize = 8, CreateTimeout = TimeSpan.FromSeconds(1) });
         var load = new Load(source, workers: 16, TimeSpan.FromMilliseconds(500));
         await load.UntilAsync(200);
