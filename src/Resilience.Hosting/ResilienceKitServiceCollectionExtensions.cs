@@ -30,6 +30,7 @@ public static class ResilienceKitServiceCollectionExtensions
         var kit = new ResilienceKitBuilder(services, configuration);
         services.AddRequestScopes();
         services.AddDegradation();
+        services.AddResilienceDashboard();
         AddCaches(kit);
         AddSettingsChecks(services);
         configure?.Invoke(kit);
