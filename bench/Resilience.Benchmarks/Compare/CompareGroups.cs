@@ -13,5 +13,6 @@ internal static class CompareGroups
         ["local-write"] = () => new LocalWriteGroup(),
         ["guard-100k"] = () => new GuardGroup(100_000),
         ["guard-10m"] = () => new GuardGroup(10_000_000),
+        ["caching"] = () => new CachingGroup(),
     };
 }
