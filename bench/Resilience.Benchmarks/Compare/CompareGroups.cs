@@ -8,6 +8,8 @@ internal static class CompareGroups
     public static IReadOnlyDictionary<string, Func<ICompareGroup>> All { get; } = new Dictionary<string, Func<ICompareGroup>>(StringComparer.Ordinal)
     {
         ["context"] = () => new ContextGroup(),
+        ["pools"] = () => new PoolsGroup(),
+        ["pools-postgres"] = () => new PoolsPostgresGroup(),
         ["local-read"] = () => new LocalTierGroup(),
         ["local-write"] = () => new LocalWriteGroup(),
         ["guard-100k"] = () => new GuardGroup(100_000),
