@@ -199,7 +199,7 @@ internal sealed class CachingGroup : ICompareGroup, IDisposable
     {
         try
         {
-            Process process = Process.Start(new ProcessStartInfo("redis-server", $"--port {port} --bind 127.0.0.1 --save \"\" --appendonly no") { RedirectStandardOutput = true })!;
+            Process process = Process.Start(new ProcessStartInfo("redis-server", $"--port {port} --bind 127.0.0.1 --save \"\" --appendonly no") { RedirectStandardOutput = true, UseShellExecute = false })!;
             using var ready = new ManualResetEventSlim();
             process.OutputDataReceived += (_, line) =>
             {
