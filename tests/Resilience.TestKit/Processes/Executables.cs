@@ -1,6 +1,7 @@
 namespace Resilience.TestKit;
 
-internal static class Executables
+/// <summary>Finds programs.</summary>
+public static class Executables
 {
     /// <summary>The full path of a program on the PATH or in the usual system folders, which a restricted PATH may lack.</summary>
     public static string? Find(string name) =>
