@@ -31,7 +31,7 @@ internal sealed class CacheCore
         LoadPermits = new SemaphoreSlim(settings.MaxConcurrentLoads);
         Local = parts.Local?.Invoke(Clock) ?? (settings.Local.Engine == LocalEngine.Memory
             ? new MemoryCacheTier(settings.Local, Clock)
-            : new S3FifoTier(settings.Local.SizeLimit, Clock));
+            : new S3FifoTier(settings.Local.SizeLimit, parts.Time));
         KeyPrefix = $"v1:{name}:";
         Shared = parts.Shared is null ? null : new SharedTierClient(parts.Shared, parts.Leases, () => Settings.Shared, parts.Time, Statistics, parts.Random);
         Versions = Shared is null ? null : new TagVersions(this, Shared);

@@ -253,6 +253,39 @@ internal sealed class LoadPath(CacheCore core, SharedWriter writer)
         return stamp;
     }
 
+    /// <summary>Step 4 for many flights at once: one reading of versions, one of values.</summary>
+    public async ValueTask<SharedStamp[]> LookManyAsync<T>(List<Flight<T>> flights)
+    {
+        var stamps = new SharedStamp[flights.Count];
+        TagState[]? tags = flights[0].Tags;
+        bool known = await core.Versions!.EnsureAsync(tags).ConfigureAwait(false);
+        long start = core.Invalidations.Count.Current;
+        for (int i = 0; i < stamps.Length; i++)
+        {
+            flights[i].Start = start;
+            stamps[i] = core.Versions.Take(tags);
+            stamps[i].MayWrite &= known && !writer.IsPending(flights[i].Key);
+        }
+
+        if (!known || !flights[0].Policy.ReadsShared)
+        {
+            return stamps;
+        }
+
+        int[] asked = [.. Enumerable.Range(0, stamps.Length).Where(i => !writer.IsPending(flights[i].Key))];
+        (SharedOutcome outcome, byte[]?[]? values) = await core.Shared!.ReadManyAsync([.. asked.Select(i => core.KeyPrefix + flights[i].Key)]).ConfigureAwait(false);
+        for (int at = 0; at < asked.Length; at++)
+        {
+            stamps[asked[at]].MayWrite &= outcome == SharedOutcome.Done;
+            if (outcome == SharedOutcome.Done)
+            {
+                await AdoptAsync(flights[asked[at]], stamps[asked[at]], values![at]).ConfigureAwait(false);
+            }
+        }
+
+        return stamps;
+    }
+
     private async ValueTask<bool> EnsureVersionsAsync(Flight flight)
     {
         if (core.Versions!.AreKnown(flight.Tags))

@@ -3,7 +3,6 @@ using Microsoft.Extensions.Caching.Memory;
 using Resilience.Benchmarks.Harness;
 using Resilience.Caching.Local;
 using Resilience.Caching.Local.S3Fifo;
-using Resilience.Context;
 
 namespace Resilience.Benchmarks.Compare;
 
@@ -16,7 +15,7 @@ internal sealed class LocalTierGroup : ICompareGroup
     public IReadOnlyList<CompareCase> Cases()
     {
         var dictionary = new ConcurrentDictionary<string, LocalEntry>(StringComparer.Ordinal);
-        var tier = new S3FifoTier(Keys * 2, new CoarseClock(TimeProvider.System));
+        var tier = new S3FifoTier(Keys * 2, TimeProvider.System);
         var memory = new MemoryCache(new MemoryCacheOptions());
         foreach (string name in Names)
         {
@@ -90,7 +89,7 @@ internal sealed class LocalWriteGroup : ICompareGroup
             }),
             CompareCase.Sync("S3FifoTier.Set with eviction", () =>
             {
-                var tier = new S3FifoTier(Capacity, new CoarseClock(TimeProvider.System));
+                var tier = new S3FifoTier(Capacity, TimeProvider.System);
                 int next = 0;
                 return operations =>
                 {
@@ -102,7 +101,7 @@ internal sealed class LocalWriteGroup : ICompareGroup
             }),
             CompareCase.Sync("S3FifoTier.Set over the same key", () =>
             {
-                var tier = new S3FifoTier(Capacity, new CoarseClock(TimeProvider.System));
+                var tier = new S3FifoTier(Capacity, TimeProvider.System);
                 int next = 0;
                 return operations =>
                 {

@@ -36,6 +36,7 @@ public static class DashboardServiceCollectionExtensions
             ServiceDescriptor.Singleton<IDashboardPanel, PressurePanel>(),
             ServiceDescriptor.Singleton<IDashboardPanel, AdmissionPanel>(),
             ServiceDescriptor.Singleton<IDashboardPanel, PoolsPanel>(),
+            ServiceDescriptor.Singleton<IDashboardPanel, CachesPanel>(),
             ServiceDescriptor.Singleton<IDashboardPanel, ScopesPanel>(),
             ServiceDescriptor.Singleton<IDashboardPanel, SettingsPanel>(),
         ]);

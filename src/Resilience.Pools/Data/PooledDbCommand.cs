@@ -73,7 +73,7 @@ internal sealed class PooledDbCommand : DbCommand
 
     public override void Prepare() => Bind().Prepare();
 
-    public override Task PrepareAsync(CancellationToken cancellationToken = default) => Bind().PrepareAsync(cancellationToken);
+    public override Task PrepareAsync(CancellationToken cancellationToken = default) => Bind(cancellationToken).PrepareAsync(cancellationToken);
 
     public override int ExecuteNonQuery()
     {

@@ -186,7 +186,7 @@ public sealed class AdmissionMiddlewareTests
             }
         }
 
-        public HttpContext Request(string path, params object[] metadata)
+        public DefaultHttpContext Request(string path, params object[] metadata)
         {
             var context = new DefaultHttpContext();
             context.Request.Path = path;

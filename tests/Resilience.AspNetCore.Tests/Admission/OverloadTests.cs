@@ -75,9 +75,9 @@ public sealed class OverloadTests(ITestOutputHelper output)
     {
         string assembly = Path.Combine(AppContext.BaseDirectory, "Resilience.OverloadService.dll");
         var options = new ChildProcessOptions { Environment = environment };
-        string dotnet = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? Executables.Find("dotnet") ?? "dotnet";
-        return Executables.Find("taskset") is { } taskset
-            ? ChildProcess.Start(taskset, ["-c", "0", dotnet, "exec", assembly, .. arguments], options)
+        string dotnet = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet";
+        return File.Exists("/usr/bin/taskset")
+            ? ChildProcess.Start("/usr/bin/taskset", ["-c", "0", dotnet, "exec", assembly, .. arguments], options)
             : ChildProcess.StartDotnet(assembly, arguments, options);
     }
 

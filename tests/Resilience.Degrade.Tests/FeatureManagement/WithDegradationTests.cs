@@ -13,7 +13,7 @@ public sealed class WithDegradationTests
     {
         await using DegradeHost host = await DegradeHost.StartAsync(
             new() { ["Features:m-managed"] = "Off" },
-            builder => builder.Services.AddFeatureManagement().WithDegradation().WithDegradation());
+            builder => builder.AddFeature(Managed).Services.AddFeatureManagement().WithDegradation().WithDegradation());
         var features = host.Services.GetRequiredService<IFeatureManager>();
         Assert.False(await features.IsEnabledAsync("m-managed"));
         host.Reload(new() { ["Features:m-managed"] = "On" });

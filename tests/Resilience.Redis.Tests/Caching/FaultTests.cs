@@ -183,7 +183,7 @@ public sealed class FaultTests
     [Fact]
     public async Task Acl_OnlyTheDocumentedCommands_Suffice()
     {
-        const string Commands = "+get +set +mget +getrange +setrange +strlen +incr +del +pexpire +eval +evalsha +script|load +script|exists +time +publish +subscribe +unsubscribe +ping +echo +auth +client|setname";
+        const string Commands = "+get +set +setex +psetex +mget +getrange +setrange +strlen +incr +del +pexpire +eval +evalsha +script|load +script|exists +time +publish +subscribe +unsubscribe +ping +echo +auth +client|setname";
         await using RedisServer server = await RedisServer.StartNewAsync($"user default on >secret resetkeys ~a:* resetchannels &a:* -@all {Commands}");
         await using RedisNode one = await RedisNode.StartAsync($"{server.Endpoint},password=secret", "a:", options => options.Shared.Leases = true);
         await using RedisNode two = await RedisNode.StartAsync($"{server.Endpoint},password=secret", "a:", options => options.Shared.Leases = true);

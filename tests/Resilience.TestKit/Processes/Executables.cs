@@ -1,7 +1,6 @@
 namespace Resilience.TestKit;
 
-/// <summary>Finds programs.</summary>
-public static class Executables
+internal static class Executables
 {
     /// <summary>The full path of a program on the PATH or in the usual system folders, which a restricted PATH may lack.</summary>
     public static string? Find(string name) =>

@@ -208,7 +208,7 @@ internal sealed class DashboardHub : IDisposable
     {
         IReadOnlyList<OverrideAuditEntry> commands = _degradation?.RecentOverrides ?? [];
         AuditEntry[] ended = _journal.Ended;
-        AuditEntry[] audit = [.. commands.Select(Entry).Concat(ended).OrderByDescending(entry => entry.At).Take(MaxAudit)];
+        AuditEntry[] audit = [.. commands.Reverse().Select(Entry).Concat(ended).OrderByDescending(entry => entry.At).Take(MaxAudit)];
         return audit.AsSpan().SequenceEqual(_audit) ? _audit : _audit = audit;
 
         static AuditEntry Entry(OverrideAuditEntry entry) => new(

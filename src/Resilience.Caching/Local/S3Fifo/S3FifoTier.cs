@@ -37,12 +37,12 @@ internal sealed class S3FifoTier : ILocalTier
 
     /// <summary>Makes an empty tier.</summary>
     /// <param name="capacity">The most weight.</param>
-    /// <param name="clock">The clock that entries die by.</param>
-    public S3FifoTier(long capacity, CoarseClock clock)
+    /// <param name="time">The time that entries die by.</param>
+    public S3FifoTier(long capacity, TimeProvider time)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
-        _clock = clock;
-        _now = clock.Milliseconds;
+        _clock = new CoarseClock(time);
+        _now = _clock.Milliseconds;
         _slack = capacity / 16;
         _table = new NodeTable(capacity);
         _policy = new S3FifoPolicy(capacity, _table);

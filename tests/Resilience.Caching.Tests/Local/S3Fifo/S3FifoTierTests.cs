@@ -2,7 +2,6 @@ using System.Globalization;
 using FsCheck;
 using FsCheck.Fluent;
 using Resilience.Caching.Local.S3Fifo;
-using Resilience.Context;
 using Resilience.TestKit;
 
 namespace Resilience.Caching.Tests.Local.S3Fifo;
@@ -339,5 +338,5 @@ public class S3FifoTierTests
         return entries;
     }
 
-    private S3FifoTier Create(long capacity) => new(capacity, new CoarseClock(_time));
+    private S3FifoTier Create(long capacity) => new(capacity, _time);
 }
