@@ -20,6 +20,7 @@ internal static class DriveCommand
 
         var figures = app.Services.GetRequiredService<ShopFigures>();
         using var driver = new Driver(address, trace, options);
+        await driver.WarmUpAsync(interrupted.Token);
         using var sampler = new Timer(_ => figures.Sample(), null, TimeSpan.Zero, TimeSpan.FromMilliseconds(10));
         Task run = driver.RunAsync(interrupted.Token);
         await new LiveTable(driver, figures.Read).ShowAsync(run);

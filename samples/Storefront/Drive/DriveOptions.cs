@@ -13,7 +13,7 @@ namespace Storefront.Drive;
 /// <param name="Rest">Everything else, which goes to the host: <c>--urls</c>, <c>--Catalogue:Latency=…</c>.</param>
 internal sealed record DriveOptions(bool Drive, string? TraceFile, int? Requests, double Rate, double? Seconds, string? Redis, string? Postgres, string[] Rest)
 {
-    private const double DefaultRate = 2_000;
+    private const double DefaultRate = 1_000;
     private const string DefaultRedis = "127.0.0.1:6379";
     private const string DefaultPostgres = "Host=127.0.0.1;Username=postgres;Database=postgres";
 
