@@ -133,11 +133,11 @@ public sealed class PoolOptions : ISettings
     public LeakAction LeakAction { get; set; }
 
     /// <summary>
-    /// One lease in so many of each resource has its caller's stack recorded: 1 for all, 0 for none. Call sites that have leaked once
-    /// are recorded always, unless this is 0. Default 128, from 0 to 1,000,000. One stack costs some 20 µs.
+    /// One lease in so many of each resource has its caller's stack recorded: 1 for all. Default 0: only of call sites that have leaked
+    /// before. From 0 to 1,000,000. One stack costs some 20 µs and 9 KB; file and line are known without it.
     /// </summary>
     [Range(0, 1_000_000)]
-    public int LeakStackSampling { get; set; } = 128;
+    public int LeakStackSampling { get; set; }
 
     /// <summary>
     /// Whether a flow that waits for a resource while it holds one of the same pool is told so in the exception: the usual deadlock.

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.ObjectPool;
 using Resilience.Context;
 using Resilience.Settings;
 
@@ -43,13 +44,12 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private readonly ISharedBound? _bound;
     private readonly bool _detectNested;
     private readonly CancellationTokenSource _lifetime = new();
+    private readonly DefaultObjectPool<PoolWaiter<T>> _spareWaiters;
 
     private readonly Lock _gate = new(); // guards the fields of this paragraph and writes of those marked so
     private readonly WaiterQueue<T> _waiters = new();
     private readonly CreateCircuit _circuit;
     private readonly Stack<PoolEntry<T>> _dead = new();
-    private PoolWaiter<T>? _spareWaiters;
-    private int _spareWaiterCount;
     private int _creating;
     private int _closing;
     private ITimer? _timer;
@@ -114,6 +114,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
         _detectNested = _options.DetectNestedAcquire ?? false;
         _circuit = new CreateCircuit(Random.Shared.Next());
         _entries = [];
+        _spareWaiters = new DefaultObjectPool<PoolWaiter<T>>(new WaiterPolicy(this), MaxSpareWaiters);
         lock (_gate)
         {
             ApplyUnderLock(_options);
@@ -198,7 +199,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
                     lease = new PoolLease<T>(entry, version);
                     if (_detectNested)
                     {
-                        NestedAcquire.Enter(this, out _).Holds(() => EntryWord.IsLeased(entry.ReadWord(), version));
+                        NoteHeld(NestedAcquire.Enter(this, out _), entry, version);
                     }
 
                     return true;

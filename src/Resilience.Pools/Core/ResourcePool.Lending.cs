@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using Microsoft.Extensions.ObjectPool;
 using Resilience.Context;
 
 namespace Resilience.Pools;
@@ -45,7 +45,7 @@ public sealed partial class ResourcePool<T>
             {
                 Note(entry, file, line, tag);
                 uint every = _sampleEvery;
-                if (every != 0 && (++entry.LeaseCount % every == 0 || IsLeaky(file, line)))
+                if ((every != 0 && ++entry.LeaseCount % every == 0) || IsLeaky(file, line))
                 {
                     entry.Stack = CallersStack();
                 }
@@ -97,7 +97,7 @@ public sealed partial class ResourcePool<T>
         waiter.Line = line;
         waiter.Tag = request.Tag;
         uint every = _sampleEvery;
-        if (every != 0 && (Interlocked.Increment(ref _queuedLeases) % every == 1 % every || IsLeaky(file, line)))
+        if ((every != 0 && Interlocked.Increment(ref _queuedLeases) % every == 1 % every) || IsLeaky(file, line))
         {
             // Here and not at the grant, which runs on the thread of whoever returned or created.
             waiter.Stack = CallersStack();
@@ -366,7 +366,11 @@ public sealed partial class ResourcePool<T>
             entry.Stack = waiter.Stack;
         }
 
-        waiter.Nested?.Holds(() => EntryWord.IsLeased(entry.ReadWord(), version));
+        if (waiter.Nested is { } nested)
+        {
+            NoteHeld(nested, entry, version);
+        }
+
         if (waiter.StartTimestamp != 0)
         {
             _metrics.Waited(Name, _time.GetElapsedTime(waiter.StartTimestamp));
@@ -375,6 +379,10 @@ public sealed partial class ResourcePool<T>
         waiter.Grant(new PoolLease<T>(entry, version));
         return true;
     }
+
+    /// <summary>Apart, because a closure is allocated where the variables that it captures begin, needed or not.</summary>
+    private static void NoteHeld(NestedAcquire nested, PoolEntry<T> entry, long version) =>
+        nested.Holds(() => EntryWord.IsLeased(entry.ReadWord(), version));
 
     /// <summary>Gives a reserved entry in good order to whoever waits, or lays it on the stack.</summary>
     private void Place(PoolEntry<T> entry)
@@ -558,34 +566,18 @@ public sealed partial class ResourcePool<T>
         waiter.Fail(new PoolExhaustedException(snapshot, waiter.Limit, waited, waiter.IsNested, _circuit.LastFailure));
     }
 
-    private PoolWaiter<T> RentWaiter()
-    {
-        lock (_gate)
-        {
-            PoolWaiter<T>? waiter = _spareWaiters;
-            if (waiter is not null)
-            {
-                _spareWaiters = waiter.Next;
-                _spareWaiterCount--;
-                waiter.Next = null;
-                return waiter;
-            }
-        }
+    private PoolWaiter<T> RentWaiter() => _spareWaiters.Get();
 
-        return new PoolWaiter<T>(this);
-    }
+    internal void Recycle(PoolWaiter<T> waiter) => _spareWaiters.Return(waiter);
 
-    internal void Recycle(PoolWaiter<T> waiter)
+    private sealed class WaiterPolicy(ResourcePool<T> pool) : PooledObjectPolicy<PoolWaiter<T>>
     {
-        lock (_gate)
+        public override PoolWaiter<T> Create() => new(pool);
+
+        public override bool Return(PoolWaiter<T> obj)
         {
-            if (_spareWaiterCount < MaxSpareWaiters)
-            {
-                waiter.IsCancelledEarly = false;
-                waiter.Next = _spareWaiters;
-                _spareWaiters = waiter;
-                _spareWaiterCount++;
-            }
+            obj.IsCancelledEarly = false;
+            return true;
         }
     }
 }

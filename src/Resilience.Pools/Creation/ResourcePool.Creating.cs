@@ -11,6 +11,12 @@ public sealed partial class ResourcePool<T>
             return;
         }
 
+        if (_open >= _limit)
+        {
+            // Whoever gives up a place comes here again.
+            return;
+        }
+
         bool starved = false;
         while (true)
         {

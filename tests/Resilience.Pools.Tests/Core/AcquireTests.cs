@@ -386,7 +386,7 @@ public sealed class AcquireTests : IAsyncDisposable
     [Fact]
     public async Task AcquireAndReturn_Uncontended_AllocateNothing()
     {
-        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { LeakStackSampling = 0 });
+        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions());
         _pools.Add(pool);
         (await pool.AcquireAsync()).Dispose();
         AllocationAssert.AtMost(0, () => pool.AcquireAsync().GetAwaiter().GetResult().Dispose());
