@@ -226,16 +226,16 @@ internal sealed class LoadPath(CacheCore core, SharedWriter writer)
 
         if (!flight.Policy.ReadsShared)
         {
-            bool isKnown = await core.Versions!.EnsureAsync(flight.Tags).ConfigureAwait(false);
-            SharedStamp blind = core.Versions.Take(flight.Tags);
+            bool isKnown = await EnsureVersionsAsync(flight).ConfigureAwait(false);
+            SharedStamp blind = core.Versions!.Take(flight.Tags);
             blind.IsConditional = false;
             blind.MayWrite &= isKnown;
             return blind;
         }
 
-        ValueTask<(SharedOutcome Outcome, byte[]? Value)> reading = shared.ReadAsync(core.KeyPrefix + flight.Key, local is not null);
-        bool known = await core.Versions!.EnsureAsync(flight.Tags).ConfigureAwait(false);
-        (SharedOutcome outcome, byte[]? value) = await reading.ConfigureAwait(false);
+        // Versions first: what they bring may be an invalidation, and what is read after it is younger than that.
+        bool known = await EnsureVersionsAsync(flight).ConfigureAwait(false);
+        (SharedOutcome outcome, byte[]? value) = known ? await shared.ReadAsync(core.KeyPrefix + flight.Key, local is not null).ConfigureAwait(false) : default;
         if (outcome != SharedOutcome.Done || !known)
         {
             if (isSuspect)
@@ -243,14 +243,64 @@ internal sealed class LoadPath(CacheCore core, SharedWriter writer)
                 TrustBlindly(flight, local!);
             }
 
-            SharedStamp unfit = core.Versions.Take(flight.Tags);
+            SharedStamp unfit = core.Versions!.Take(flight.Tags);
             unfit.MayWrite = false;
             return unfit;
         }
 
-        SharedStamp stamp = core.Versions.Take(flight.Tags);
+        SharedStamp stamp = core.Versions!.Take(flight.Tags);
         await AdoptAsync(flight, stamp, value).ConfigureAwait(false);
         return stamp;
+    }
+
+    /// <summary>Step 4 for many flights at once: one reading of versions, one of values.</summary>
+    public async ValueTask<SharedStamp[]> LookManyAsync<T>(List<Flight<T>> flights)
+    {
+        var stamps = new SharedStamp[flights.Count];
+        TagState[]? tags = flights[0].Tags;
+        bool known = await core.Versions!.EnsureAsync(tags).ConfigureAwait(false);
+        long start = core.Invalidations.Count.Current;
+        for (int i = 0; i < stamps.Length; i++)
+        {
+            flights[i].Start = start;
+            stamps[i] = core.Versions.Take(tags);
+            stamps[i].MayWrite &= known && !writer.IsPending(flights[i].Key);
+        }
+
+        if (!known || !flights[0].Policy.ReadsShared)
+        {
+            return stamps;
+        }
+
+        int[] asked = [.. Enumerable.Range(0, stamps.Length).Where(i => !writer.IsPending(flights[i].Key))];
+        (SharedOutcome outcome, byte[]?[]? values) = await core.Shared!.ReadManyAsync([.. asked.Select(i => core.KeyPrefix + flights[i].Key)]).ConfigureAwait(false);
+        for (int at = 0; at < asked.Length; at++)
+        {
+            stamps[asked[at]].MayWrite &= outcome == SharedOutcome.Done;
+            if (outcome == SharedOutcome.Done)
+            {
+                await AdoptAsync(flights[asked[at]], stamps[asked[at]], values![at]).ConfigureAwait(false);
+            }
+        }
+
+        return stamps;
+    }
+
+    private async ValueTask<bool> EnsureVersionsAsync(Flight flight)
+    {
+        if (core.Versions!.AreKnown(flight.Tags))
+        {
+            return true;
+        }
+
+        bool known = await core.Versions.EnsureAsync(flight.Tags).ConfigureAwait(false);
+        if (known)
+        {
+            // Nothing was read yet, so the flight may as well begin here.
+            flight.Start = core.Invalidations.Count.Current;
+        }
+
+        return known;
     }
 
     /// <summary>Looks again while another node loads.</summary>

@@ -159,7 +159,7 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
     }
 
     /// <summary>Begins a flight that only looks.</summary>
-    private Flight<T> BeginLook<T>(string key)
+    public Flight<T> BeginLook<T>(string key)
     {
         KeyStripe stripe = core.Stripes[key];
         lock (stripe.Lock)
@@ -237,7 +237,8 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
         return null;
     }
 
-    private Flight<T> BeginUnderLock<TState, T>(KeyStripe stripe, string key, TState state, Delegate? factory, EntryPolicy policy, TagState[]? tags, Flight? outer, LocalEntry? found)
+    /// <summary>Begins a flight. Called under the stripe's lock.</summary>
+    public Flight<T> BeginUnderLock<TState, T>(KeyStripe stripe, string key, TState state, Delegate? factory, EntryPolicy policy, TagState[]? tags, Flight? outer, LocalEntry? found)
     {
         var flight = new Flight<TState, T>(key, core.Invalidations.Count.Current, policy, tags, stripe, state, factory)
         {

@@ -1,11 +1,14 @@
+using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Hybrid;
 using Microsoft.Extensions.Caching.Memory;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Resilience.Caching;
 using Resilience.Caching.Local;
 using Resilience.Caching.Shared;
+using Resilience.Caching.Telemetry;
 using Resilience.Settings;
 
 namespace Microsoft.Extensions.DependencyInjection;
@@ -49,7 +52,18 @@ public static class ResilientCacheServiceCollectionExtensions
             services.Configure(name, configure);
         }
 
-        services.TryAddKeyedSingleton(name, (provider, _) => Build(provider, name));
+        services.AddMetrics();
+        services.TryAddSingleton<CachingMetrics>();
+        if (!services.Any(service => service.ServiceType == typeof(ResilientCache) && name.Equals(service.ServiceKey)))
+        {
+            services.AddKeyedSingleton(name, (provider, _) => Build(provider, name));
+            services.AddHealthChecks().Add(new HealthCheckRegistration(
+                $"cache:{name}",
+                provider => new CacheHealthCheck(provider.GetRequiredKeyedService<ResilientCache>(name)),
+                HealthStatus.Degraded,
+                ["resilience", "cache", "ready"]));
+        }
+
         services.TryAddKeyedSingleton<HybridCache>(name, (provider, _) => provider.GetRequiredKeyedService<ResilientCache>(name));
         services.AddSingleton(new CacheRegistration(name));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, CacheStarter>());
@@ -75,7 +89,23 @@ public static class ResilientCacheServiceCollectionExtensions
             parts = parts with { Local = clock => new MemoryCacheTier(memory(provider), name, clock) };
         }
 
-        return new ResilientCache(settings, parts);
+        var cache = new ResilientCache(settings, parts);
+        provider.GetRequiredService<CachingMetrics>().Observe(cache);
+        return cache;
+    }
+
+    /// <summary>
+    /// Lets the cache share values through an <see cref="IDistributedCache"/>, of any vendor. Its promises are weaker than Redis': there is
+    /// no compare-and-set and no channel for changes, so other nodes' local copies live until their own expiry.
+    /// </summary>
+    /// <param name="builder">The cache.</param>
+    /// <param name="cache">Gets it; the registered one by default.</param>
+    public static CacheBuilder UseDistributedCache(this CacheBuilder builder, Func<IServiceProvider, IDistributedCache>? cache = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        cache ??= provider => provider.GetRequiredService<IDistributedCache>();
+        builder.Services.AddKeyedSingleton<ISharedTier>(builder.Name, (provider, _) => new DistributedCacheTier(cache(provider), provider.GetRequiredService<TimeProvider>()));
+        return builder;
     }
 
     /// <summary>Lets the cache keep its local copies in an <see cref="IMemoryCache"/> of the application, which it shares with others.</summary>

@@ -19,7 +19,6 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
     {
         core.Statistics.Add(CacheCount.Invalidation);
         TagState[]? states = core.Invalidations.Resolve(tags);
-        long start = core.Invalidations.Count.Current;
         SharedStamp? stamp = null;
         if (core.Shared is not null && policy.WritesShared)
         {
@@ -30,6 +29,7 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
             stamp.MayWrite &= known;
         }
 
+        long start = core.Invalidations.Count.Current;
         MadeEntry<T> made = core.Entries.Make(key, value, isAbsent: false, policy, new EntryFacts(start, states, 0, null, null), stamp);
         if (made.IsOversized)
         {

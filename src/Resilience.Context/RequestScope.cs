@@ -201,12 +201,15 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
         where T : IDisposable
     {
         ArgumentNullException.ThrowIfNull(item);
-        if (State?.TryOwn(item) ?? false)
+        if (State is not { } state)
+        {
+            item.Dispose();
+        }
+        else if (state.TryOwn(this, item))
         {
             return item;
         }
 
-        item.Dispose();
         throw Ended("owning a disposable");
     }
 
@@ -331,9 +334,10 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
 
         // Watched before its parent knows it: from then on its parent may end it.
         state.Monitor.Begun(scope, state, file, line);
-        if (inherited is not null && !inherited.TryAddChild(scope, state))
+        if (inherited is not null && !inherited.TryAddChild(parent!, scope, state))
         {
-            state.Monitor.Ended(state);
+            // Not by hand: the leak detector may be ending it at the same time.
+            scope.TryEnd(ScopeCause.Parent);
             scope = null;
             return false;
         }

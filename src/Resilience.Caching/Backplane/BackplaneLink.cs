@@ -10,6 +10,8 @@ namespace Resilience.Caching.Backplane;
 /// </summary>
 internal sealed class BackplaneLink : IAsyncDisposable
 {
+    private static readonly TimeSpan PatienceToSubscribe = TimeSpan.FromSeconds(5);
+
     private readonly CacheCore _core;
     private readonly WritePath _writes;
     private readonly IBackplane _backplane;
@@ -21,6 +23,7 @@ internal sealed class BackplaneLink : IAsyncDisposable
     private readonly SemaphoreSlim _wake = new(0, 1);
     private volatile bool _isConnectionLost;
     private volatile bool _overflowed;
+    private volatile bool _startsAnew;
     private long _heardAt;
     private long _heardUpTo = -1;
     private Task _listening = Task.CompletedTask;
@@ -72,7 +75,9 @@ internal sealed class BackplaneLink : IAsyncDisposable
             try
             {
                 _isConnectionLost = false;
-                IAsyncDisposable subscription = await _backplane.SubscribeAsync(_channel, OnMessage, OnConnection, _stopping.Token).ConfigureAwait(false);
+                _startsAnew = true;
+                Volatile.Write(ref _heardUpTo, -1);
+                IAsyncDisposable subscription = await _backplane.SubscribeAsync(_channel, OnMessage, OnConnection, _stopping.Token).WaitAsync(PatienceToSubscribe, _core.Time, _stopping.Token).ConfigureAwait(false);
                 await using (subscription.ConfigureAwait(false))
                 {
                     await ProveAsync().ConfigureAwait(false);
@@ -226,7 +231,6 @@ internal sealed class BackplaneLink : IAsyncDisposable
                 Distrust("a message is missing");
             }
 
-            Volatile.Write(ref _heardUpTo, _tracker.Last);
             Wake();
         }
     }
@@ -235,6 +239,14 @@ internal sealed class BackplaneLink : IAsyncDisposable
     {
         _core.Statistics.Add(CacheCount.MessagesHeard);
         Volatile.Write(ref _heardAt, _core.Clock.Milliseconds);
+        Volatile.Write(ref _heardUpTo, Math.Max(message.Sequence, Volatile.Read(ref _heardUpTo)));
+        if (_startsAnew)
+        {
+            // Whatever was missed until here is known to be missed.
+            _startsAnew = false;
+            _tracker.Reset();
+        }
+
         if (!_tracker.Take(message.Sequence, _core.Clock.Milliseconds))
         {
             Distrust("too many messages are missing");

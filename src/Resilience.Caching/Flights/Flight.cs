@@ -18,6 +18,7 @@ internal abstract class Flight
 {
     private TaskCompletionSource? _answered;
     private bool _isAnswered;
+    private long _start;
 
     protected Flight(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe)
     {
@@ -30,8 +31,12 @@ internal abstract class Flight
 
     public string Key { get; }
 
-    /// <summary>The node's invalidation count when the flight began: what it brings is older than every higher number.</summary>
-    public long Start { get; }
+    /// <summary>The node's invalidation count when the flight began: what it brings is older than every higher number. It may rise while nothing was read yet.</summary>
+    public long Start
+    {
+        get => Volatile.Read(ref _start);
+        set => Volatile.Write(ref _start, value);
+    }
 
     public EntryPolicy Policy { get; }
 

@@ -8,6 +8,13 @@ internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
 {
     private TagState Namespace => core.Invalidations.Namespace;
 
+    /// <summary>Whether the versions of the namespace and of tags are known.</summary>
+    public bool AreKnown(TagState[]? tags)
+    {
+        long now = core.Clock.Milliseconds;
+        return Namespace.IsKnown(now) && (tags is null || Array.TrueForAll(tags, tag => tag.IsKnown(now)));
+    }
+
     /// <summary>
     /// Makes the versions of the namespace and of tags known, reading those that are not or no longer.
     /// </summary>

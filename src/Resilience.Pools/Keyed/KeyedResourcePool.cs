@@ -136,7 +136,7 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
         }
     }
 
-    /// <summary>Closes the pools of all keys; see <see cref="ResourcePool{T}.DrainAsync"/>.</summary>
+    /// <summary>Closes the pools of all keys; see <see cref="ResourcePool{T}.DrainAsync(TimeSpan?)"/>.</summary>
     /// <param name="timeout">How long leases may still last; the options' when <see langword="null"/>.</param>
     public async Task<PoolDrainResult> DrainAsync(TimeSpan? timeout = null)
     {

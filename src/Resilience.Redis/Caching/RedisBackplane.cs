@@ -47,7 +47,8 @@ internal sealed class RedisBackplane(RedisConnection connection) : IBackplane
             Detach();
             try
             {
-                await multiplexer.GetSubscriber().UnsubscribeAsync(channel, OnMessage, CommandFlags.None).ConfigureAwait(false);
+                // Not waited for: without a connection the client answers to this only when there is one again.
+                await multiplexer.GetSubscriber().UnsubscribeAsync(channel, OnMessage, CommandFlags.FireAndForget).ConfigureAwait(false);
             }
             catch (Exception exception) when (exception is RedisException or TimeoutException or ObjectDisposedException)
             {

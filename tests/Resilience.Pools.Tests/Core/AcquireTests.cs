@@ -393,28 +393,6 @@ public sealed class AcquireTests : IAsyncDisposable
         AllocationAssert.AtMost(0, () => pool.RunAsync(static (_, _, _) => default(ValueTask), 0));
     }
 
-    [Fact]
-    public async Task AcquireAndReturn_ParkedHandOff_AllocatesNothing()
-    {
-        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 1, LeakStackSampling = 0 });
-        _pools.Add(pool);
-        double bytes = await AllocationAssert.ProcessBytesPerOperationAsync(async operations =>
-        {
-            await Task.WhenAll(TurnAsync(operations / 2), TurnAsync(operations / 2));
-
-            async Task TurnAsync(int turns)
-            {
-                for (int i = 0; i < turns; i++)
-                {
-                    PoolLease<Resource> lease = await pool.AcquireAsync();
-                    await Task.Yield();
-                    lease.Dispose();
-                }
-            }
-        }, 20_000);
-        Assert.True(bytes < 1, $"a hand-off allocates {bytes:0.00} B");
-    }
-
     private static Task RunInCleanContextAsync(Action action)
     {
         using (ExecutionContext.SuppressFlow())

@@ -11,6 +11,8 @@ internal sealed class RedisNode : IAsyncDisposable
 
     private RedisNode(ServiceProvider services) => _services = services;
 
+    public System.Collections.Concurrent.ConcurrentQueue<Exception> Failures { get; } = [];
+
     public ResilientCache Cache => _services.GetRequiredService<ResilientCache>();
 
     public IServiceProvider Services => _services;
@@ -46,6 +48,12 @@ internal sealed class RedisNode : IAsyncDisposable
             await hosted.StartAsync(default);
         }
 
+        Action<Exception>? before = node.Cache.Core.Shared!.Failed;
+        node.Cache.Core.Shared.Failed = exception =>
+        {
+            node.Failures.Enqueue(exception);
+            before?.Invoke(exception);
+        };
         return node;
     }
 
