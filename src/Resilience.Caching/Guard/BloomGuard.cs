@@ -18,6 +18,9 @@ public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
     /// <summary>How much longer than the freshness an addition waits: two readings of a coarse clock are up to 16 ms off each, timers too.</summary>
     internal static readonly TimeSpan ClockSlack = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>How long an access to the journal may take before it counts as failed; what comes later is ignored.</summary>
+    internal static readonly TimeSpan JournalTimeout = TimeSpan.FromSeconds(5);
+
     private readonly GuardFilters _filters;
     private readonly RecentAdditions _recent;
     private readonly AuditTrail _audits = new();
@@ -43,7 +46,7 @@ public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
         _journal = journal;
         var clock = new CoarseClock(time);
         _filters = new GuardFilters(clock, options, journal is null ? RandomSeed() : 0, journal is not null);
-        _recent = new RecentAdditions(clock, () => _filters.Options.CommitWithin);
+        _recent = new RecentAdditions(clock, () => _filters.Options.Retention);
         _builder = new GuardBuilder(name, _filters, _recent, source, journal, time, logger);
         _follower = journal is null ? null : new GuardFollower(name, _filters, _builder, journal, time, logger);
     }
@@ -297,17 +300,15 @@ public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
                     AddLocal(hash, epoch);
                 }
 
-                long position = await _journal!.AppendAsync(epoch, hashes, _filters.Options.CommitWithin, cancellationToken).AsTask()
-                    .WaitAsync(_filters.Options.Freshness * 4, _time, cancellationToken).ConfigureAwait(false);
+                long position = await _journal!.AppendAsync(epoch, hashes, _filters.Options.Retention, cancellationToken).AsTask()
+                    .WaitAsync(JournalTimeout, _time, cancellationToken).ConfigureAwait(false);
                 if (position >= 0)
                 {
                     await WaitForOthersAsync(epoch, position, cancellationToken).ConfigureAwait(false);
                     return;
                 }
 
-                GuardJournalHead head = await _journal.OpenAsync(cancellationToken).ConfigureAwait(false);
-                _filters.Reset(head.Epoch);
-                _builder.Wake();
+                await OpenAsync(cancellationToken).ConfigureAwait(false);
             }
         }
         catch (Exception exception) when (exception is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
@@ -319,12 +320,12 @@ public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
     private async ValueTask<ulong> EpochAsync(CancellationToken cancellationToken)
     {
         ulong epoch = _filters.Sieves.Seed;
-        if (epoch != 0)
-        {
-            return epoch;
-        }
+        return epoch != 0 ? epoch : await OpenAsync(cancellationToken).ConfigureAwait(false);
+    }
 
-        GuardJournalHead head = await _journal!.OpenAsync(cancellationToken).ConfigureAwait(false);
+    private async ValueTask<ulong> OpenAsync(CancellationToken cancellationToken)
+    {
+        GuardJournalHead head = await _journal!.OpenAsync(cancellationToken).AsTask().WaitAsync(JournalTimeout, _time, cancellationToken).ConfigureAwait(false);
         if (_filters.Sieves.Seed != head.Epoch)
         {
             _filters.Reset(head.Epoch);

@@ -113,14 +113,14 @@ internal sealed class GuardBuilder(string name, GuardFilters filters, RecentAddi
         GuardJournalHead head = default;
         if (journal is not null)
         {
-            head = await journal.OpenAsync(cancellationToken).ConfigureAwait(false);
+            head = await journal.OpenAsync(cancellationToken).AsTask().WaitAsync(BloomGuard.JournalTimeout, time, cancellationToken).ConfigureAwait(false);
             if (filters.Sieves.Seed != head.Epoch)
             {
                 filters.Reset(head.Epoch);
             }
 
             // What was added before a journal began is in no journal, and its row may not be committed yet.
-            TimeSpan young = filters.Options.CommitWithin - head.Age;
+            TimeSpan young = filters.Options.Retention - head.Age;
             if (young > TimeSpan.Zero)
             {
                 GuardLog.JournalLost(logger, name, young);
@@ -180,7 +180,8 @@ internal sealed class GuardBuilder(string name, GuardFilters filters, RecentAddi
         long position = head.First;
         while (true)
         {
-            GuardJournalBatch batch = await journal!.ReadAsync(head.Epoch, position, TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
+            GuardJournalBatch batch = await journal!.ReadAsync(head.Epoch, position, TimeSpan.Zero, cancellationToken).AsTask()
+                .WaitAsync(BloomGuard.JournalTimeout, time, cancellationToken).ConfigureAwait(false);
             if (batch.IsLost)
             {
                 throw new InvalidOperationException($"Guard '{name}': the shared journal was trimmed or lost while it was being replayed.");

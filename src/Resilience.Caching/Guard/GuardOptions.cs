@@ -56,6 +56,12 @@ public sealed class GuardOptions : ISettings
     [Range(1.5, 1000.0)]
     public double OverfillFactor { get; set; } = 4;
 
+    /// <summary>
+    /// How long an addition may matter to a snapshot that begins now: its caller was told of it up to a freshness after it was written,
+    /// and commits within <see cref="CommitWithin"/> after that.
+    /// </summary>
+    internal TimeSpan Retention => CommitWithin + Freshness + BloomGuard.ClockSlack;
+
     /// <inheritdoc/>
     public void Validate(SettingsProblems problems)
     {

@@ -27,8 +27,7 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
     private readonly string _channel = $"{connection.Options.KeyPrefix}channel:guard:{guard}";
     private readonly string _node = Guid.NewGuid().ToString("N");
     private readonly SemaphoreSlim _appended = new(0, 1);
-    private readonly SemaphoreSlim _subscribing = new(1, 1);
-    private volatile IConnectionMultiplexer? _subscribed;
+    private Task? _subscribing;
     private long _position;
     private RedisValue _element = RedisValue.EmptyString;
     private long _token;
@@ -114,29 +113,26 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
 
     public async ValueTask WaitAsync(TimeSpan atMost, CancellationToken cancellationToken)
     {
-        // The announcement only shortens the wait: one that is lost costs the rest of it, so no effort is made to keep the subscription.
-        await SubscribeAsync(cancellationToken).ConfigureAwait(false);
+        // The announcement only shortens the wait: one that is lost, or not subscribed to yet, costs the rest of it.
+        Subscribe();
         await _appended.WaitAsync(atMost, cancellationToken).ConfigureAwait(false);
     }
 
     private static string Text(ulong epoch) => epoch.ToString(CultureInfo.InvariantCulture);
 
-    private async ValueTask SubscribeAsync(CancellationToken cancellationToken)
+    /// <summary>Subscribes, or tries again where it failed. Called by the follower alone.</summary>
+    private void Subscribe()
     {
-        IConnectionMultiplexer multiplexer = await connection.GetAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
-        if (ReferenceEquals(_subscribed, multiplexer) || !await _subscribing.WaitAsync(0, cancellationToken).ConfigureAwait(false))
+        if (_subscribing is null || (_subscribing.IsCompleted && _subscribing.Exception is not null))
         {
-            return;
-        }
-
-        try
-        {
-            await multiplexer.GetSubscriber().SubscribeAsync(new RedisChannel(_channel, RedisChannel.PatternMode.Literal), OnAppended, CommandFlags.None).ConfigureAwait(false);
-            _subscribed = multiplexer;
-        }
-        finally
-        {
-            _subscribing.Release();
+            using (ExecutionContext.SuppressFlow())
+            {
+                _subscribing = Task.Run(async () =>
+                {
+                    IConnectionMultiplexer multiplexer = await connection.GetAsync().ConfigureAwait(false);
+                    await multiplexer.GetSubscriber().SubscribeAsync(new RedisChannel(_channel, RedisChannel.PatternMode.Literal), OnAppended, CommandFlags.None).ConfigureAwait(false);
+                });
+            }
         }
     }
 
