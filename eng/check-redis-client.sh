@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 version=${1:-3.4.35}
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 MSBUILDDISABLENODEREUSE=1
-if dotnet build src/Resilience.Redis -c Release -v quiet -clp:NoSummary -p:RedisClientCheck="$version" </dev/null; then
+if dotnet build src/Resilience.Redis -c Release -v quiet --nologo -p:RedisClientCheck="$version" </dev/null; then
     echo "Resilience.Redis compiles against StackExchange.Redis $version"
 else
     echo "Resilience.Redis does NOT compile against StackExchange.Redis $version" >&2

@@ -131,14 +131,15 @@ main() {
     mkdir -p "$results"
 
     echo "Building Resilience.sln"
-    if ! dotnet build Resilience.sln -c Release -v quiet -clp:NoSummary; then
+    if ! dotnet build Resilience.sln -c Release -v quiet --nologo; then
         echo "The build failed."
         echo "0 passed, 1 failed"
         exit 1
     fi
 
     local names jobs=${TEST_JOBS:-2}
-    mapfile -t names < <(cd tests && printf '%s\n' *.Tests)
+    # The longest first, so that it does not run alone at the end.
+    mapfile -t names < <(cd tests && printf '%s\n' Resilience.Integration.Tests && printf '%s\n' *.Tests | grep -vx Resilience.Integration.Tests)
     echo "Testing ${#names[@]} projects, $jobs at once"
     local name
     for name in "${names[@]}"; do

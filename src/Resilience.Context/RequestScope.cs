@@ -182,7 +182,7 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
     public void Set<T>(ScopeKey<T> key, T value)
     {
         ArgumentNullException.ThrowIfNull(key);
-        if (key.Flow.HasFlag(ScopeFlow.Detach) && value is not null && RequestBound.IsHeldType(value.GetType()))
+        if ((key.Flow & ScopeFlow.Detach) != ScopeFlow.None && value is not null && RequestBound.IsHeldType(value.GetType()))
         {
             throw new ArgumentException($"Scope key '{key.Name}' goes into background work, but a {value.GetType().Name} belongs to its request or is to be disposed. Keep what the work needs of it as plain values.", nameof(value));
         }
@@ -201,12 +201,15 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
         where T : IDisposable
     {
         ArgumentNullException.ThrowIfNull(item);
-        if (State?.TryOwn(item) ?? false)
+        if (State is not { } state)
+        {
+            item.Dispose();
+        }
+        else if (state.TryOwn(this, item))
         {
             return item;
         }
 
-        item.Dispose();
         throw Ended("owning a disposable");
     }
 
@@ -331,9 +334,10 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
 
         // Watched before its parent knows it: from then on its parent may end it.
         state.Monitor.Begun(scope, state, file, line);
-        if (inherited is not null && !inherited.TryAddChild(scope, state))
+        if (inherited is not null && !inherited.TryAddChild(parent!, scope, state))
         {
-            state.Monitor.Ended(state);
+            // Not by hand: the leak detector may be ending it at the same time.
+            scope.TryEnd(ScopeCause.Parent);
             scope = null;
             return false;
         }

@@ -1,7 +1,9 @@
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Resilience.Degrade;
+using Resilience.Settings;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
@@ -35,12 +37,27 @@ public static class DegradationServiceCollectionExtensions
             services.AddLiveSettings<DegradeSettings>("", path, configuration: configuration);
             services.TryAddSingleton<DegradeMetrics>();
             services.TryAddSingleton(provider => new FeatureBook(
-                provider.GetRequiredKeyedService<Resilience.Settings.LiveSettings<DegradeSettings>>(""),
+                provider.GetRequiredKeyedService<LiveSettings<DegradeSettings>>(""),
                 provider.GetRequiredService<TimeProvider>(),
                 provider.GetRequiredService<DegradeMetrics>(),
-                provider.GetRequiredService<Microsoft.Extensions.Logging.ILogger<FeatureBook>>()));
+                provider.GetRequiredService<ILogger<FeatureBook>>()));
             services.TryAddSingleton<FallbackRunner>();
+            services.TryAddSingleton<IOverrideStore, MemoryOverrideStore>();
+            services.TryAddSingleton<OverrideDesk>();
+            services.AddHostedService(provider => provider.GetRequiredService<OverrideDesk>());
             services.TryAddSingleton<IDegradation, Degradation>();
+            services.TryAddSingleton(provider => new SystemSampler(
+                provider.GetRequiredKeyedService<LiveSettings<DegradeSettings>>("").Current.Pressure.SystemRoot,
+                provider.GetRequiredService<TimeProvider>()));
+            services.TryAddSingleton(provider => new PressureMonitor(
+                provider.GetServices<IPressureSignal>(),
+                provider.GetServices<ITickListener>(),
+                provider.GetRequiredService<SystemSampler>(),
+                provider.GetRequiredService<FeatureBook>(),
+                provider.GetRequiredKeyedService<LiveSettings<DegradeSettings>>(""),
+                provider.GetRequiredService<DegradeMetrics>(),
+                provider.GetRequiredService<ILogger<PressureMonitor>>()));
+            services.AddHostedService(provider => provider.GetRequiredService<PressureMonitor>());
             services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, DegradationStartup>());
         }
 

@@ -6,8 +6,9 @@ public sealed class DegradationSnapshot
 {
     private readonly FeatureSlot[] _slots;
 
-    internal DegradationSnapshot(long revision, FeatureSlot[] slots)
+    internal DegradationSnapshot(object owner, long revision, FeatureSlot[] slots)
     {
+        Owner = owner;
         Revision = revision;
         _slots = slots;
     }
@@ -26,6 +27,8 @@ public sealed class DegradationSnapshot
         FeatureSlot[] slots = _slots;
         return (uint)feature.Index < (uint)slots.Length ? slots[feature.Index].State : feature.Default;
     }
+
+    internal object Owner { get; }
 
     internal FeatureSlot[] Slots => _slots;
 }

@@ -15,4 +15,13 @@ public sealed class DegradeSettings : ISettings
     /// </summary>
     [Range(0, 1_000)]
     public int MaxAutomaticOff { get; set; } = 8;
+
+    /// <summary>How pressure is sampled, and the thresholds of each signal.</summary>
+    public PressureSettings Pressure { get; } = new();
+
+    /// <summary>Which requests are admitted under overload.</summary>
+    public AdmissionSettings Admission { get; } = new();
+
+    /// <summary>How operators override features for a while.</summary>
+    public OverrideSettings Overrides { get; } = new();
 }

@@ -3,6 +3,9 @@ namespace Resilience.Degrade;
 /// <summary>Why a feature has no answer at all.</summary>
 public enum FeatureUnavailableReason
 {
+    /// <summary>It is off, and no fallback was asked.</summary>
+    Off,
+
     /// <summary>It is off and security critical: nothing may answer in its place.</summary>
     FailsClosed,
 

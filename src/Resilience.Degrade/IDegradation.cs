@@ -44,4 +44,28 @@ public interface IDegradation
     /// <param name="listener">What to call. What it throws is logged and stops nobody else.</param>
     /// <returns>Dispose it to be called no more.</returns>
     IDisposable OnChange(Action<FeatureChange> listener);
+
+    /// <summary>
+    /// Overrides the configuration and pressure for a while. It is written down first, then kept in the store, then takes effect. When it makes the
+    /// feature do less it takes effect even if neither can be reached.
+    /// </summary>
+    /// <param name="feature">The feature.</param>
+    /// <param name="state">The state to hold.</param>
+    /// <param name="reason">Why; shown wherever the decision is.</param>
+    /// <param name="who">Who says so.</param>
+    /// <param name="ttl">For how long, up to 24 h; <c>Overrides:DefaultTtl</c> (30 min) when <see langword="null"/>. Measured on the monotonic clock.</param>
+    /// <param name="cancellationToken">Ends the attempt before it takes effect.</param>
+    /// <exception cref="ArgumentException">There is no reason or no name.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The time is not above zero and up to 24 h.</exception>
+    ValueTask<OverrideCommand> OverrideAsync(Feature feature, FeatureState state, string reason, string who, TimeSpan? ttl = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Lifts an override before it ends by itself.</summary>
+    /// <param name="feature">The feature.</param>
+    /// <param name="reason">Why.</param>
+    /// <param name="who">Who says so.</param>
+    /// <param name="cancellationToken">Ends the attempt before it takes effect.</param>
+    ValueTask<OverrideCommand> LiftOverrideAsync(Feature feature, string reason, string who, CancellationToken cancellationToken = default);
+
+    /// <summary>The last 256 commands given at this node, oldest first.</summary>
+    IReadOnlyList<OverrideAuditEntry> RecentOverrides { get; }
 }

@@ -1,8 +1,8 @@
-using Microsoft.Extensions.DependencyInjection;
+using Resilience.Hosting;
 using Resilience.Degrade;
 using Resilience.Pools;
 
-namespace Resilience.Hosting;
+namespace Microsoft.Extensions.DependencyInjection;
 
 /// <summary>Adds blocks by name to the kit.</summary>
 public static class ResilienceKitBuilderExtensions

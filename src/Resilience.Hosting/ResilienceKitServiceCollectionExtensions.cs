@@ -12,7 +12,7 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class ResilienceKitServiceCollectionExtensions
 {
     /// <summary>
-    /// Adds request scopes, caches, features and, where it is configured, Redis, all read from the section <c>Resilience</c>. Pools need
+    /// Adds request scopes, caches, features, admission and, where it is configured, Redis, all read from the section <c>Resilience</c>. Pools need
     /// to know how a resource is made: add them through <paramref name="configure"/>. Calling it twice is harmless.
     /// </summary>
     /// <remarks>
@@ -29,7 +29,8 @@ public static class ResilienceKitServiceCollectionExtensions
         services.TryAddSingleton(configuration);
         var kit = new ResilienceKitBuilder(services, configuration);
         services.AddRequestScopes();
-        services.AddDegradation();
+        services.AddDegradation().AddSystemSignals().AddAdmission();
+        services.AddResilienceDashboard();
         AddCaches(kit);
         AddSettingsChecks(services);
         configure?.Invoke(kit);

@@ -75,6 +75,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private bool _timesUse;
 
     private int _checking; // Interlocked
+    private uint _queuedLeases; // Interlocked; for sampling
     private long _suspectBefore = long.MinValue; // Interlocked
     private long _timeouts; // Interlocked, as all counts below
     private long _leaks;
@@ -118,7 +119,11 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
             ApplyUnderLock(_options);
         }
 
-        _metrics.Add(this);
+        if (bound is null)
+        {
+            // Members of a keyed pool are observed as one: their number is not bounded, and tags must be.
+            _metrics.Add(this);
+        }
     }
 
     /// <inheritdoc/>
@@ -247,7 +252,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
         _sizer = options.AdaptiveSizing.Enabled ? new PoolSizer(options, _sizer is null ? options.MaxSize : _limit) : null;
         Volatile.Write(ref _timesUse, _sizer is not null);
         SetLimitUnderLock(_sizer?.Size ?? options.MaxSize);
-        SetAttentionUnderLock(SlowReturn, _factory.Resets || options.ValidateOnReturn || _sizer is not null || _admission is not null);
+        SetAttentionUnderLock(SlowReturn, _factory.Resets || options.ValidateOnReturn || _sizer is not null || _admission is not null || _bound is not null);
         SetAttentionUnderLock(SlowAcquire, _detectNested || _admission is not null);
     }
 

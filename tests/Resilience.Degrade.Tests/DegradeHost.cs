@@ -28,7 +28,7 @@ internal sealed class DegradeHost : IAsyncDisposable
 
     public IDegradation Degradation => Services.GetRequiredService<IDegradation>();
 
-    public static async Task<DegradeHost> StartAsync(Dictionary<string, string?>? settings = null, Action<IDegradationBuilder>? configure = null)
+    public static async Task<DegradeHost> StartAsync(Dictionary<string, string?>? settings = null, Action<IDegradationBuilder>? configure = null, bool samples = true)
     {
         var time = new ManualTimeProvider();
         var logs = new LogCollector();
@@ -39,6 +39,12 @@ internal sealed class DegradeHost : IAsyncDisposable
         builder.Services.AddSingleton<TimeProvider>(time);
         IDegradationBuilder degradation = builder.Services.AddDegradation();
         configure?.Invoke(degradation);
+        if (!samples)
+        {
+            // The test takes the samples itself.
+            builder.Services.Remove(builder.Services.Last(service => service.ServiceType == typeof(IHostedService) && service.ImplementationFactory?.Method.ReturnType == typeof(PressureMonitor)));
+        }
+
         IHost host = builder.Build();
         await host.StartAsync();
         return new DegradeHost(host, configuration, time, logs);

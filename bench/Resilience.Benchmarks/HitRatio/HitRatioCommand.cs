@@ -1,5 +1,7 @@
 using System.Globalization;
+using Resilience.Caching.Local;
 using Resilience.Caching.Local.S3Fifo;
+using Resilience.Context;
 
 namespace Resilience.Benchmarks.HitRatio;
 
@@ -13,6 +15,8 @@ internal static class HitRatioCommand
           hitratio [FILE capacity ...] [--threads N] [--policy NAME]
               hit ratios of LRU, OPT and the local tiers: on FILE (gzip of little-endian 32-bit keys) or on ../shared/data/traces where
               present, and on a Zipf trace without and with a scan; with threads, the tiers are read by so many at once
+          hitratio --pauses
+              how long single reads and writes of a full tier take at most, as a histogram, next to those of a bare dictionary
         """;
 
     private const int ZipfCapacity = 10_000;
@@ -30,6 +34,9 @@ internal static class HitRatioCommand
                 case "--threads" when i + 1 < arguments.Length:
                     threads = int.Parse(arguments[++i], CultureInfo.InvariantCulture);
                     break;
+                case "--pauses":
+                    PauseHistogram.Print();
+                    return 0;
                 case "--policy" when i + 1 < arguments.Length:
                     only = arguments[++i];
                     break;
@@ -86,6 +93,7 @@ internal static class HitRatioCommand
         {
             Row("LRU", () => Measure(trace, () => new LruPolicy(capacity), 1));
             Row("OPT", () => Belady.Hits(trace.Keys, capacity, trace.Judged));
+            Row("MemoryCacheTier", () => Measure(trace, () => new TierPolicy(new MemoryCacheTier(new LocalTierOptions { SizeLimit = capacity }, new CoarseClock(TimeProvider.System)), names), threads));
             Row("S3FifoTier", () => Measure(trace, () => new TierPolicy(new S3FifoTier(capacity, TimeProvider.System), names), threads));
 
             void Row(string policy, Func<long> hits)

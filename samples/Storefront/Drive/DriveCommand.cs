@@ -15,7 +15,7 @@ internal static class DriveCommand
         using var interrupted = new CancellationTokenSource();
         using IDisposable handler = app.Lifetime.ApplicationStopping.Register(interrupted.Cancel);
         await app.StartAsync();
-        var address = new Uri(app.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First());
+        var address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
         Console.WriteLine($"The shop serves on {address}");
 
         var figures = app.Services.GetRequiredService<ShopFigures>();

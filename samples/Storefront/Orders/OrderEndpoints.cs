@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Resilience.Context;
+using Resilience.Pools;
 using Storefront.Catalogue;
 using Storefront.Mail;
 
@@ -10,7 +11,7 @@ internal static class OrderEndpoints
     public static void MapOrders(this IEndpointRouteBuilder app) =>
         app.MapPost("/orders", PlaceAsync).WithPriority(Priority.Critical);
 
-    private static async Task<Results<Ok<OrderReceipt>, NotFound, ValidationProblem>> PlaceAsync(OrderRequest order, IShop shop, Mailer mailer, CancellationToken cancellationToken)
+    private static async Task<Results<Ok<OrderReceipt>, NotFound, ValidationProblem>> PlaceAsync(OrderRequest order, IShop shop, Mailer mailer, [FromKeyedServices("audit")] BatchWriter<AuditEntry> audit, CancellationToken cancellationToken)
     {
         if (order.Quantity is < 1 or > 100)
         {
@@ -22,6 +23,7 @@ internal static class OrderEndpoints
             return TypedResults.NotFound();
         }
 
+        await audit.WriteAsync(new AuditEntry(RequestScope.Current?.Id ?? "", "order placed", number), cancellationToken);
         await mailer.QueueAsync(new OrderMail(number, order.Email), cancellationToken);
         return TypedResults.Ok(new OrderReceipt(number, order.ProductId, order.Quantity));
     }

@@ -17,8 +17,7 @@ public static class DashboardEndpointRouteBuilderExtensions
     /// </summary>
     /// <remarks>
     /// The application does not start when the dashboard has neither an authorization policy nor
-    /// <see cref="ResilienceDashboardConventionBuilder.AllowAnonymousReadOnly"/>. Requests to it have critical priority: under overload it is what one
-    /// wants to see.
+    /// <see cref="ResilienceDashboardConventionBuilder.AllowAnonymousReadOnly"/>. Its requests bypass admission: under overload it is what one wants to see.
     /// </remarks>
     /// <param name="endpoints">The application or a group.</param>
     /// <param name="pattern">The path, without parameters.</param>
@@ -34,13 +33,14 @@ public static class DashboardEndpointRouteBuilderExtensions
             throw new ArgumentException("The dashboard needs a path of its own without parameters, such as '/resilience'.", nameof(pattern));
         }
 
-        IServiceProvider services = endpoints.ServiceProvider;
-        DashboardStream stream = services.GetService<DashboardStream>()
-            ?? throw new InvalidOperationException("MapResilienceDashboard() needs services.AddResilienceDashboard(), which AddResilienceKit() includes.");
-        DashboardChanges changes = services.GetRequiredService<DashboardChanges>();
+        // Nothing is resolved here: settings are validated, all at once, when the host starts.
+        if (endpoints.ServiceProvider.GetService<IServiceProviderIsService>()?.IsService(typeof(DashboardHub)) != true)
+        {
+            throw new InvalidOperationException("MapResilienceDashboard() needs services.AddResilienceDashboard(), which AddResilienceKit() includes.");
+        }
 
         RouteGroupBuilder all = endpoints.MapGroup(pattern);
-        all.WithMetadata(new RequestPriorityAttribute(Priority.Critical), new ExcludeFromDescriptionAttribute());
+        all.BypassAdmission().WithMetadata(new RequestPriorityAttribute(Priority.Critical), new ExcludeFromDescriptionAttribute());
         RouteGroupBuilder reading = all.MapGroup("");
         reading.WithMetadata(new DashboardEndpoint(pattern, CanChange: false));
         reading.MapGet("/", DashboardPages.PageAsync);
@@ -49,14 +49,18 @@ public static class DashboardEndpointRouteBuilderExtensions
             reading.MapGet("/" + asset.Name, context => DashboardPages.AssetAsync(context, asset));
         }
 
-        reading.MapGet("/events", stream.EventsAsync);
-        reading.MapGet("/state", stream.StateAsync);
+        reading.MapGet("/events", static context => Stream(context).EventsAsync(context)).WithRequestDeadline(Timeout.InfiniteTimeSpan);
+        reading.MapGet("/state", static context => Stream(context).StateAsync(context));
 
         RouteGroupBuilder changing = all.MapGroup("");
         changing.WithMetadata(new DashboardEndpoint(pattern, CanChange: true));
-        changing.MapGet("/token", changes.TokenAsync);
-        changing.MapPost("/features/{name}/override", changes.OverrideAsync);
-        changing.MapPost("/features/{name}/restore", changes.RestoreAsync);
+        changing.MapGet("/token", static context => Changes(context).TokenAsync(context));
+        changing.MapPost("/features/{name}/override", static context => Changes(context).OverrideAsync(context));
+        changing.MapPost("/features/{name}/restore", static context => Changes(context).RestoreAsync(context));
         return new ResilienceDashboardConventionBuilder(all, reading, changing);
     }
+
+    private static DashboardStream Stream(HttpContext context) => context.RequestServices.GetRequiredService<DashboardStream>();
+
+    private static DashboardChanges Changes(HttpContext context) => context.RequestServices.GetRequiredService<DashboardChanges>();
 }

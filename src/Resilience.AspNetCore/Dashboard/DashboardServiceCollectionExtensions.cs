@@ -26,12 +26,18 @@ public static class DashboardServiceCollectionExtensions
         services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<DashboardHub>(provider, Settings(provider)));
         services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<DashboardStream>(provider, Settings(provider)));
         services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<DashboardChanges>(provider, Settings(provider)));
-        services.AddSingleton<DashboardAudit>();
+        services.AddSingleton<DashboardJournal>();
+        services.AddHostedService(static provider => provider.GetRequiredService<DashboardJournal>());
         services.AddSingleton<ChangeTokens>();
         services.TryAddEnumerable(
         [
             ServiceDescriptor.Singleton<IStartupFilter, DashboardStartupFilter>(),
             ServiceDescriptor.Singleton<IDashboardPanel, FeaturesPanel>(),
+            ServiceDescriptor.Singleton<IDashboardPanel, PressurePanel>(),
+            ServiceDescriptor.Singleton<IDashboardPanel, AdmissionPanel>(),
+            ServiceDescriptor.Singleton<IDashboardPanel, PoolsPanel>(),
+            ServiceDescriptor.Singleton<IDashboardPanel, CachesPanel>(),
+            ServiceDescriptor.Singleton<IDashboardPanel, ScopesPanel>(),
             ServiceDescriptor.Singleton<IDashboardPanel, SettingsPanel>(),
         ]);
         return services;

@@ -16,7 +16,7 @@ namespace Resilience.Caching.Guard;
 public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
 {
     /// <summary>How much longer than the freshness an addition waits: two readings of a coarse clock are up to 16 ms off each, timers too.</summary>
-    private static readonly TimeSpan ClockSlack = TimeSpan.FromMilliseconds(50);
+    internal static readonly TimeSpan ClockSlack = TimeSpan.FromMilliseconds(50);
 
     private readonly GuardFilters _filters;
     private readonly RecentAdditions _recent;

@@ -71,12 +71,16 @@ internal sealed class GuardFollower(string name, GuardFilters filters, GuardBuil
 
         long startedAt = _clock.Milliseconds;
         Sieves before = filters.Sieves;
-        TimeSpan lease = filters.Options.Freshness;
+        TimeSpan lease = filters.Options.Freshness + BloomGuard.ClockSlack;
         GuardJournalBatch batch = await Bounded(journal.ReadAsync(_epoch, _position, lease, cancellationToken)).ConfigureAwait(false);
         if (batch.IsLost)
         {
             filters.Reset(0);
-            await Bounded(new ValueTask<bool>(AbandonAsync(_epoch, cancellationToken))).ConfigureAwait(false);
+            if (!batch.IsBehind)
+            {
+                await Bounded(new ValueTask<bool>(AbandonAsync(_epoch, cancellationToken))).ConfigureAwait(false);
+            }
+
             _epoch = 0;
             builder.Wake();
             return false;

@@ -67,13 +67,17 @@ public interface IGuardJournal
 public readonly record struct GuardJournalHead(ulong Epoch, long First, long Position, TimeSpan Age);
 
 /// <summary>A piece of a journal.</summary>
-/// <param name="IsLost">The journal is another one, or does not hold any more what follows the position or stood at it.</param>
+/// <param name="IsLost">Nothing can be continued from the position: <paramref name="IsBehind"/> says why.</param>
+/// <param name="IsBehind">The journal is whole, but what follows the position is too old to be kept; else it is another journal, or has lost something.</param>
 /// <param name="Hashes">What follows the position.</param>
 /// <param name="Position">The position of the last of <paramref name="Hashes"/>.</param>
 /// <param name="IsEnd">Whether nothing stood behind it at that moment.</param>
 [StructLayout(LayoutKind.Auto)]
-public readonly record struct GuardJournalBatch(bool IsLost, IReadOnlyList<ulong> Hashes, long Position, bool IsEnd)
+public readonly record struct GuardJournalBatch(bool IsLost, bool IsBehind, IReadOnlyList<ulong> Hashes, long Position, bool IsEnd)
 {
-    /// <summary>The answer for a journal that cannot be continued.</summary>
-    public static GuardJournalBatch Lost { get; } = new(true, [], 0, false);
+    /// <summary>The answer where the journal is not what it was.</summary>
+    public static GuardJournalBatch Lost { get; } = new(true, false, [], 0, false);
+
+    /// <summary>The answer to a node that has not read for longer than hashes are kept.</summary>
+    public static GuardJournalBatch Behind { get; } = new(true, true, [], 0, false);
 }

@@ -22,21 +22,16 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
     private readonly IServiceScopeFactory _services;
     private readonly ScopeMonitor _monitor;
     private readonly TimeProvider _clock;
-    private readonly Action<AbandonedWork>? _onAbandoned;
     private readonly bool _checksClosures;
     private readonly QueueFullMode _whenFull;
     private readonly int _capacity;
     private readonly int _workerCount;
     private readonly CancellationTokenSource _shutdown = new();
-    private readonly Lock _lock = new(); // guards _running, _workers, _isStopping and _refused
+    private readonly Lock _lock = new(); // guards _running, _workers and _isStopping
     private readonly HashSet<WorkItem> _running = [];
-    private readonly long[] _abandonedFor = new long[Enum.GetValues<WorkAbandonReason>().Length];
+    private readonly WorkLedger _ledger;
     private Task[] _workers = [];
     private bool _isStopping;
-    private long _refused;
-    private long _accepted;
-    private long _run;
-    private long _abandoned;
 
     /// <summary>Makes a queue. It runs nothing before <see cref="StartAsync"/>, which the host calls.</summary>
     /// <param name="name">Its name: DI key, metric tag and part of the configuration path.</param>
@@ -55,7 +50,7 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
         _settings = settings;
         _services = services;
         _monitor = monitor ?? ScopeMonitor.Default;
-        _onAbandoned = onAbandoned;
+        _ledger = new WorkLedger(name, _monitor, onAbandoned);
         _clock = timeProvider ?? TimeProvider.System;
         _checksClosures = checkClosures;
         BackgroundQueueSettings start = settings();
@@ -65,7 +60,7 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
             {
                 FullMode = _whenFull == QueueFullMode.DropOldest ? BoundedChannelFullMode.DropOldest : BoundedChannelFullMode.Wait,
             },
-            dropped => Abandon(dropped, WorkAbandonReason.Dropped));
+            dropped => _ledger.Abandon(dropped, WorkAbandonReason.Dropped));
     }
 
     /// <summary>The queue's name.</summary>
@@ -87,13 +82,13 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
     }
 
     /// <summary>How many items were accepted.</summary>
-    public long Accepted => Volatile.Read(ref _accepted);
+    public long Accepted => _ledger.Accepted;
 
     /// <summary>How many items were run to their end, failed ones included.</summary>
-    public long Run => Volatile.Read(ref _run);
+    public long Run => _ledger.Run;
 
     /// <summary>How many items were abandoned.</summary>
-    public long Abandoned => Volatile.Read(ref _abandoned);
+    public long Abandoned => _ledger.Abandoned;
 
     /// <summary>Hands work over.</summary>
     /// <typeparam name="TState">What the work needs: plain values.</typeparam>
@@ -109,7 +104,7 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
         WorkItem item = MakeItem(snapshot, state, work);
         if (_channel.Writer.TryWrite(item))
         {
-            NoteAccepted();
+            _ledger.Accept();
             return ValueTask.CompletedTask;
         }
 
@@ -129,11 +124,11 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
     {
         if (_channel.Writer.TryWrite(MakeItem(snapshot, state, work)))
         {
-            NoteAccepted();
+            _ledger.Accept();
             return true;
         }
 
-        NoteRefused();
+        _ledger.Refuse(_capacity, IsStopping);
         return false;
     }
 
@@ -176,15 +171,7 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
             AbandonRunning();
         }
 
-        for (int reason = 0; reason < _abandonedFor.Length; reason++)
-        {
-            if (Volatile.Read(ref _abandonedFor[reason]) is > 0 and long count)
-            {
-                ScopeLog.Abandoned(_monitor.Logger, Name, count, (WorkAbandonReason)reason);
-            }
-        }
-
-        ScopeLog.Stopped(_monitor.Logger, Name, Accepted, Run, Abandoned);
+        _ledger.Close();
     }
 
     /// <summary>Frees what the queue holds. Stop it first.</summary>
@@ -225,7 +212,7 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
         try
         {
             await _channel.Writer.WriteAsync(item, either.Token).ConfigureAwait(false);
-            NoteAccepted();
+            _ledger.Accept();
         }
         catch (ChannelClosedException)
         {
@@ -237,27 +224,9 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
         }
     }
 
-    private void NoteAccepted()
-    {
-        Interlocked.Increment(ref _accepted);
-        if (Volatile.Read(ref _refused) != 0 && Interlocked.Exchange(ref _refused, 0) is > 0 and long count)
-        {
-            ScopeLog.Accepting(_monitor.Logger, Name, count);
-        }
-    }
-
-    private void NoteRefused()
-    {
-        _monitor.Metrics.Item(Name, "refused");
-        if (Interlocked.Increment(ref _refused) == 1 && !IsStopping)
-        {
-            ScopeLog.Rejecting(_monitor.Logger, Name, _capacity);
-        }
-    }
-
     private WorkRefusedException Refuse()
     {
-        NoteRefused();
+        _ledger.Refuse(_capacity, IsStopping);
         return new WorkRefusedException(Name, IsStopping, Waiting, Running, _capacity);
     }
 
@@ -278,13 +247,13 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
     {
         if (_shutdown.IsCancellationRequested)
         {
-            Abandon(item, WorkAbandonReason.NotStarted);
+            _ledger.Abandon(item, WorkAbandonReason.NotStarted);
             return;
         }
 
         if (item.Snapshot.Deadline.IsExpired)
         {
-            Abandon(item, WorkAbandonReason.Expired);
+            _ledger.Abandon(item, WorkAbandonReason.Expired);
             return;
         }
 
@@ -332,57 +301,23 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
                 await item.RunAsync(services.ServiceProvider, scope.Token).ConfigureAwait(false);
             }
 
-            Finish(item, "completed");
+            _ledger.Finish(item, "completed");
         }
         catch (OperationCanceledException) when (scope.Cause == ScopeCause.Shutdown)
         {
-            Abandon(item, WorkAbandonReason.Cancelled);
+            _ledger.Abandon(item, WorkAbandonReason.Cancelled);
         }
         catch (OperationCanceledException) when (scope.Cause == ScopeCause.Deadline)
         {
             activity?.SetStatus(ActivityStatusCode.Error, "deadline");
-            Finish(item, "deadline");
+            _ledger.Finish(item, "deadline");
         }
         catch (Exception exception)
         {
             // The worker must go on to the next item.
             activity?.SetStatus(ActivityStatusCode.Error, exception.GetType().Name);
             ScopeLog.WorkFailed(_monitor.Logger, Name, item.Snapshot.Id, exception);
-            Finish(item, "failed");
-        }
-    }
-
-    private void Finish(WorkItem item, string outcome)
-    {
-        if (item.TryFinish())
-        {
-            Interlocked.Increment(ref _run);
-            _monitor.Metrics.Item(Name, outcome);
-        }
-        else
-        {
-            ScopeLog.OutlivedStop(_monitor.Logger, Name, item.Snapshot.Id);
-        }
-    }
-
-    private void Abandon(WorkItem item, WorkAbandonReason reason)
-    {
-        if (!item.TryFinish())
-        {
-            return;
-        }
-
-        Interlocked.Increment(ref _abandoned);
-        Interlocked.Increment(ref _abandonedFor[(int)reason]);
-        _monitor.Metrics.Item(Name, "abandoned");
-        try
-        {
-            _onAbandoned?.Invoke(new AbandonedWork(Name, reason, item.Snapshot, item.State));
-        }
-        catch (Exception exception)
-        {
-            // The handler of somebody else; the other items must still be handed over.
-            ScopeLog.AbandonFailed(_monitor.Logger, Name, item.Snapshot.Id, exception);
+            _ledger.Finish(item, "failed");
         }
     }
 
@@ -390,7 +325,7 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
     {
         while (_channel.Reader.TryRead(out WorkItem? item))
         {
-            Abandon(item, WorkAbandonReason.NotStarted);
+            _ledger.Abandon(item, WorkAbandonReason.NotStarted);
         }
     }
 
@@ -404,7 +339,7 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
 
         foreach (WorkItem item in running)
         {
-            Abandon(item, WorkAbandonReason.StillRunning);
+            _ledger.Abandon(item, WorkAbandonReason.StillRunning);
         }
     }
 

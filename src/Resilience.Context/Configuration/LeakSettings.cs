@@ -14,7 +14,8 @@ public sealed class LeakSettings : ISettings
     public TimeSpan After { get; set; } = TimeSpan.FromMinutes(1);
 
     /// <summary>
-    /// The age at which a scope that is past its deadline, or has none, is ended by force, so that what it carries can be collected.
+    /// The age at which a scope that has no deadline, or passed it longer than <see cref="After"/> ago, is ended by force, so that what it
+    /// carries can be collected.
     /// From 100 ms to seven days, not below <see cref="After"/>; ten minutes by default.
     /// </summary>
     [TimeRange("00:00:00.100", "7.00:00:00")]

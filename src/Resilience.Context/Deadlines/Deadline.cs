@@ -87,6 +87,16 @@ public readonly struct Deadline : IEquatable<Deadline>
         }
     }
 
+    /// <summary>How long ago it passed; zero when it has not, or when there is none.</summary>
+    internal TimeSpan Passed
+    {
+        get
+        {
+            long now = _provider?.GetTimestamp() ?? 0;
+            return now <= _due || _provider is null ? TimeSpan.Zero : _provider.GetElapsedTime(_due, now);
+        }
+    }
+
     /// <summary>The clock it stands on; <see langword="null"/> when there is no deadline.</summary>
     internal TimeProvider? Provider => _provider;
 

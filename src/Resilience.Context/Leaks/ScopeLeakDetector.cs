@@ -181,7 +181,8 @@ public sealed class ScopeLeakDetector : IDisposable
             }
             else if (age >= settings.After && scope.State is { IsLongLived: false } state && (state.Deadline.IsNone || state.Deadline.IsExpired))
             {
-                bool isExpired = age >= settings.HardExpiry;
+                // Work that was cancelled at its deadline has some time to come home before it is ended by force.
+                bool isExpired = age >= settings.HardExpiry && (state.Deadline.IsNone || state.Deadline.Passed >= settings.After);
                 if (isExpired || !slot.IsReported)
                 {
                     slot.IsReported = true;

@@ -37,7 +37,7 @@ public static class BaggageCodec
         for (int index = 0; items is not null && index < items.Length; index += 2)
         {
             var key = (ScopeKey)items[index]!;
-            if (!key.Flow.HasFlag(ScopeFlow.Propagate) || key.Write(items[index + 1]) is not { } value)
+            if ((key.Flow & ScopeFlow.Propagate) == ScopeFlow.None || key.Write(items[index + 1]) is not { } value)
             {
                 continue;
             }

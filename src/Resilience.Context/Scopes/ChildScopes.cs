@@ -3,9 +3,6 @@ namespace Resilience.Context;
 /// <summary>The live children of a scope, so that its end can end them.</summary>
 internal sealed class ChildScopes
 {
-    /// <summary>Stands where a scope ended that never had a child.</summary>
-    public static readonly ChildScopes Closed = new() { _isClosed = true };
-
     private readonly Lock _lock = new(); // guards _scopes and _isClosed
     private readonly LinkedList<RequestScope> _scopes = [];
     private bool _isClosed;

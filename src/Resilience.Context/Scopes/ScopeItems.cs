@@ -55,7 +55,7 @@ internal static class ScopeItems
         int count = 0;
         for (int index = 0; index < items.Length; index += 2)
         {
-            count += ((ScopeKey)items[index]!).Flow.HasFlag(flow) ? 2 : 0;
+            count += (((ScopeKey)items[index]!).Flow & flow) != ScopeFlow.None ? 2 : 0;
         }
 
         if (count == 0 || count == items.Length)
@@ -67,7 +67,7 @@ internal static class ScopeItems
         int next = 0;
         for (int index = 0; index < items.Length; index += 2)
         {
-            if (((ScopeKey)items[index]!).Flow.HasFlag(flow))
+            if ((((ScopeKey)items[index]!).Flow & flow) != ScopeFlow.None)
             {
                 some[next++] = items[index];
                 some[next++] = items[index + 1];

@@ -6,7 +6,7 @@ namespace Resilience.Context;
 /// </summary>
 internal sealed class ScopeTokenSource : CancellationTokenSource
 {
-    /// <summary>The source of all scopes that ended before anybody had asked for a token.</summary>
+    /// <summary>The source of the token that every ended scope gives.</summary>
     public static readonly ScopeTokenSource Closed = MakeClosed();
 
     private const int Unlinked = 0;

@@ -172,8 +172,15 @@ public sealed class LiveSettings<T> : ILiveSettings
         }
 
         // A value that could not be read left the default behind, which passes; both kinds of error are told at once.
-        errors.AddRange(SettingsReader.Check(Path, value));
+        errors.AddRange(SettingsReader.Check(Path, value).Select(WhereItStands));
         return (value, errors);
+    }
+
+    /// <summary>A value that was inherited is wrong where it was written, once, however many inherit it.</summary>
+    private SettingsError WhereItStands(SettingsError error)
+    {
+        string key = error.Path[(Path.Length + 1)..];
+        return _section?[key] is null && _fallback?[key] is not null ? error with { Path = $"{_fallback.Path}:{key}" } : error;
     }
 
     private string Text() => Text(_fallback) + Text(_section);

@@ -29,10 +29,36 @@ public static class SettingsServiceCollectionExtensions
         services.AddHostedService<SettingsWatcher>();
         services.TryAddKeyedSingleton(name, (provider, _) =>
         {
+            try
+            {
+                return Make(provider);
+            }
+            catch (SettingsException)
+            {
+                // Whoever asks first, be it a service that the host makes before it validates, is told everything.
+                throw new SettingsException(SettingsRegistration.CheckAll(provider));
+            }
+        });
+        services.AddSingleton(new SettingsRegistration(typeof(T), name, path, provider => provider.GetRequiredKeyedService<LiveSettings<T>>(name), Check));
+        return services;
+
+        LiveSettings<T> Make(IServiceProvider provider)
+        {
             IConfiguration? source = configuration ?? provider.GetService<IConfiguration>();
             return new LiveSettings<T>(name, path, source?.GetSection(path), fallbackPath is null ? null : source?.GetSection(fallbackPath), provider.GetServices<IConfigureOptions<T>>());
-        });
-        services.AddSingleton(new SettingsRegistration(typeof(T), name, path, provider => provider.GetRequiredKeyedService<LiveSettings<T>>(name)));
-        return services;
+        }
+
+        IReadOnlyList<SettingsError> Check(IServiceProvider provider)
+        {
+            try
+            {
+                Make(provider);
+                return [];
+            }
+            catch (SettingsException exception)
+            {
+                return exception.Errors;
+            }
+        }
     }
 }

@@ -15,18 +15,16 @@ internal sealed class SettingsWatcher : IHostedLifecycleService, IDisposable
 
     private readonly IServiceProvider _services;
     private readonly SettingsRegistration[] _registrations;
-    private readonly ISettingsCheck[] _checks;
     private readonly ILogger _logger;
     private readonly ITimer _timer;
     private readonly Lock _reloading = new(); // one reload at a time; guards nothing else
     private readonly List<IDisposable> _subscriptions = [];
     private ILiveSettings[] _settings = [];
 
-    public SettingsWatcher(IServiceProvider services, IEnumerable<SettingsRegistration> registrations, IEnumerable<ISettingsCheck> checks, TimeProvider timeProvider, ILogger<SettingsWatcher> logger)
+    public SettingsWatcher(IServiceProvider services, IEnumerable<SettingsRegistration> registrations, TimeProvider timeProvider, ILogger<SettingsWatcher> logger)
     {
         _services = services;
         _registrations = [.. registrations.DistinctBy(registration => (registration.Type, registration.Name))];
-        _checks = [.. checks];
         _logger = logger;
         using (ExecutionContext.SuppressFlow())
         {
@@ -36,27 +34,13 @@ internal sealed class SettingsWatcher : IHostedLifecycleService, IDisposable
 
     public Task StartingAsync(CancellationToken cancellationToken)
     {
-        var errors = new List<SettingsError>();
-        var settings = new List<ILiveSettings>();
-        foreach (SettingsRegistration registration in _registrations)
-        {
-            try
-            {
-                settings.Add(registration.Resolve(_services));
-            }
-            catch (SettingsException exception)
-            {
-                errors.AddRange(exception.Errors);
-            }
-        }
-
-        errors.AddRange(_checks.SelectMany(check => check.Check()));
+        IReadOnlyList<SettingsError> errors = SettingsRegistration.CheckAll(_services);
         if (errors.Count > 0)
         {
-            throw new SettingsException([.. errors.Distinct()]);
+            throw new SettingsException(errors);
         }
 
-        _settings = [.. settings];
+        _settings = [.. _registrations.Select(registration => registration.Resolve(_services))];
         foreach (ILiveSettings live in _settings)
         {
             if (live.Section is { } section)

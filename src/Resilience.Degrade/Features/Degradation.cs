@@ -1,12 +1,44 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
+using Resilience.Context;
 
 namespace Resilience.Degrade;
 
 /// <summary>The front of the book of features: reads, and work run under a decision.</summary>
-internal sealed class Degradation(FeatureBook book, FallbackRunner fallbacks, ILogger<Degradation> logger) : IDegradation
+internal sealed class Degradation(FeatureBook book, FallbackRunner fallbacks, OverrideDesk overrides, ILogger<Degradation> logger) : IDegradation
 {
-    public DegradationSnapshot Snapshot => book.Snapshot;
+    // Belongs to one request: neither sent nor taken into background work.
+    private static readonly ScopeKey<DegradationSnapshot> Pinned = new("resilience.degrade.snapshot");
+
+    public DegradationSnapshot Snapshot
+    {
+        get
+        {
+            RequestScope? scope = RequestScope.Current;
+            if (scope is null)
+            {
+                return book.Snapshot;
+            }
+
+            // The owner is asked because one flow may pass through two applications, as it does in tests.
+            if (scope.TryGet(Pinned, out DegradationSnapshot? pinned) && ReferenceEquals(pinned.Owner, book))
+            {
+                return pinned;
+            }
+
+            DegradationSnapshot live = book.Snapshot;
+            try
+            {
+                scope.Set(Pinned, live);
+            }
+            catch (ScopeEndedException)
+            {
+                // The request ended in between: there is nothing left to be consistent with.
+            }
+
+            return live;
+        }
+    }
 
     public FeatureState StateOf(Feature feature)
     {
@@ -65,6 +97,14 @@ internal sealed class Degradation(FeatureBook book, FallbackRunner fallbacks, IL
         ArgumentNullException.ThrowIfNull(listener);
         return book.OnChange(listener);
     }
+
+    public ValueTask<OverrideCommand> OverrideAsync(Feature feature, FeatureState state, string reason, string who, TimeSpan? ttl = null, CancellationToken cancellationToken = default) =>
+        overrides.IssueAsync(feature, state, reason, who, ttl, cancellationToken);
+
+    public ValueTask<OverrideCommand> LiftOverrideAsync(Feature feature, string reason, string who, CancellationToken cancellationToken = default) =>
+        overrides.IssueAsync(feature, null, reason, who, null, cancellationToken);
+
+    public IReadOnlyList<OverrideAuditEntry> RecentOverrides => overrides.Recent;
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<TResult> AwaitPrimary<TState, TResult>(

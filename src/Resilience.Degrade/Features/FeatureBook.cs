@@ -27,10 +27,11 @@ internal sealed class FeatureBook : IDisposable
     private PressureReading _pressure = PressureReading.Calm;
     private FeatureRule[] _rules = [];
     private int _sparedByLimit;
-    private volatile DegradationSnapshot _snapshot = new(0, []);
+    private volatile DegradationSnapshot _snapshot;
 
     public FeatureBook(LiveSettings<DegradeSettings> settings, TimeProvider time, DegradeMetrics metrics, ILogger<FeatureBook> logger)
     {
+        _snapshot = new DegradationSnapshot(this, 0, []);
         _settings = settings.Current;
         _path = settings.Path;
         _time = time;
@@ -183,7 +184,7 @@ internal sealed class FeatureBook : IDisposable
 
         if (changed)
         {
-            _snapshot = new DegradationSnapshot(revision, slots);
+            _snapshot = new DegradationSnapshot(this, revision, slots);
         }
 
         ArmUnderLock(now);

@@ -27,4 +27,34 @@ internal static partial class DegradeLog
 
     [LoggerMessage(EventId = 4007, EventName = "OverrideEnded", Level = LogLevel.Information, Message = "The override of feature '{feature}' to {state} by {who} has ended after {duration}.")]
     public static partial void OverrideEnded(ILogger logger, string feature, FeatureState state, string who, TimeSpan duration);
+
+    [LoggerMessage(EventId = 4020, EventName = "PressureChanged", Level = LogLevel.Warning, Message = "Pressure goes from {before} to {after}; loudest signal: '{signal}'.")]
+    public static partial void PressureChanged(ILogger logger, PressureLevel before, PressureLevel after, string signal);
+
+    [LoggerMessage(EventId = 4021, EventName = "SignalFailed", Level = LogLevel.Error, Message = "Signal '{signal}' cannot be read; its level stays as it is. Told once until it can be read again.")]
+    public static partial void SignalFailed(ILogger logger, string signal, Exception exception);
+
+    [LoggerMessage(EventId = 4022, EventName = "SamplingFailed", Level = LogLevel.Error, Message = "A sample of the pressure failed.")]
+    public static partial void SamplingFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(EventId = 4023, EventName = "MemoryRelief", Level = LogLevel.Warning, Message = "Memory presses at {share:P0} and has not fallen for {duration}: one garbage collection is asked for.")]
+    public static partial void MemoryRelief(ILogger logger, double share, TimeSpan duration);
+
+    [LoggerMessage(EventId = 4024, EventName = "MemoryStuck", Level = LogLevel.Error, Message = "Memory stays at {share:P0} after a garbage collection: the process is unhealthy and needs a restart or a higher limit. Shedding eases by one level.")]
+    public static partial void MemoryStuck(ILogger logger, double share);
+
+    [LoggerMessage(EventId = 4010, EventName = "OverrideIssued", Level = LogLevel.Warning, Message = "Feature '{feature}' is overridden from {before} to {state} by {who} for {ttl}: {reason}")]
+    public static partial void OverrideIssued(ILogger logger, string feature, FeatureState before, string state, string who, TimeSpan ttl, string reason);
+
+    [LoggerMessage(EventId = 4011, EventName = "OverrideRejected", Level = LogLevel.Warning, Message = "An override {where} was not accepted: {problem}.")]
+    public static partial void OverrideRejected(ILogger logger, string where, string problem);
+
+    [LoggerMessage(EventId = 4012, EventName = "OverrideNotShared", Level = LogLevel.Error, Message = "The override of feature '{feature}' holds on this node only: the store could not keep it.")]
+    public static partial void OverrideNotShared(ILogger logger, string feature, Exception exception);
+
+    [LoggerMessage(EventId = 4013, EventName = "OverrideStoreLost", Level = LogLevel.Warning, Message = "The store of overrides is lost; what is in force stays. Told once until it is back.")]
+    public static partial void OverrideStoreLost(ILogger logger, Exception exception);
+
+    [LoggerMessage(EventId = 4014, EventName = "AuditFailed", Level = LogLevel.Error, Message = "The audit of an override of feature '{feature}' could not be written; it does less, so it takes effect all the same.")]
+    public static partial void AuditFailed(ILogger logger, string feature, Exception exception);
 }

@@ -1,3 +1,4 @@
+using Resilience.Context;
 using System.Diagnostics.Metrics;
 
 namespace Resilience.Degrade;
@@ -32,6 +33,32 @@ internal sealed class DegradeMetrics : IDisposable
             "{state}",
             "The state of features: 0 normal, 1 degraded, 2 off.");
 
+    public void ObservePressure(Func<IReadOnlyList<PressureMonitor.Watched>> signals)
+    {
+        _meter.CreateObservableGauge(
+            "resilience.degrade.pressure.level",
+            () => signals().Select(watched => new Measurement<int>((int)watched.Level, new KeyValuePair<string, object?>("resilience.signal.name", watched.Signal.Name))),
+            "{level}",
+            "The level of each signal: 0 normal, 1 elevated, 2 high, 3 critical.");
+        _meter.CreateObservableGauge(
+            "resilience.degrade.pressure.value",
+            () => signals().Select(watched => new Measurement<double>(watched.Value, new KeyValuePair<string, object?>("resilience.signal.name", watched.Signal.Name))),
+            null,
+            "The value of each signal: a share from 0 to 1, or seconds.");
+    }
+
+    public void ObserveAdmission(AdmissionController admission)
+    {
+        _meter.CreateObservableUpDownCounter("resilience.admission.inside", () => admission.Inside, "{request}", "How many requests are inside.");
+        _meter.CreateObservableGauge("resilience.admission.hot", () => admission.IsHot ? 1 : 0, null, "1 while the process is taken to be overloaded.");
+        _meter.CreateObservableGauge(
+            "resilience.admission.limit",
+            () => Enum.GetValues<Priority>().Select(priority => new Measurement<int>(admission.LimitOf(priority), new KeyValuePair<string, object?>("resilience.priority", Text(priority)))),
+            "{request}",
+            "How many may be inside when a request of a priority arrives.");
+        _meter.CreateObservableCounter("resilience.admission.requests", () => Requests(admission), "{request}", "Requests by priority and answer.");
+    }
+
     public void Transition(FeatureChange change)
     {
         if (_transitions.Enabled)
@@ -64,5 +91,26 @@ internal sealed class DegradeMetrics : IDisposable
         FeatureState.Normal => "normal",
         FeatureState.Degraded => "degraded",
         _ => "off",
+    };
+
+    private static IEnumerable<Measurement<long>> Requests(AdmissionController admission) =>
+        from priority in Enum.GetValues<Priority>()
+        from result in Enum.GetValues<AdmissionResult>()
+        select new Measurement<long>(
+            admission.Count(priority, result),
+            new KeyValuePair<string, object?>("resilience.priority", Text(priority)),
+            new KeyValuePair<string, object?>("resilience.outcome", result switch
+            {
+                AdmissionResult.Admitted => "admitted",
+                AdmissionResult.RefusedByLoad => "refused_load",
+                _ => "refused_pressure",
+            }));
+
+    private static string Text(Priority priority) => priority switch
+    {
+        Priority.Critical => "critical",
+        Priority.Normal => "normal",
+        Priority.Low => "low",
+        _ => "bulk",
     };
 }

@@ -395,12 +395,12 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
 
                 _metrics.Wrote(Name, batch.Count, _time.GetElapsedTime(started), succeeded: true);
                 _metrics.Ended(Name, batch.Count, "written");
-                Interlocked.Add(ref _written, batch.Count);
                 if (failures > 0)
                 {
                     PoolsLog.BatchRecovered(_logger, Name, failures);
                 }
 
+                Interlocked.Add(ref _written, batch.Count);
                 return;
             }
             catch (Exception exception)

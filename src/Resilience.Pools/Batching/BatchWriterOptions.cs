@@ -60,7 +60,7 @@ public sealed class BatchWriterOptions : ISettings
 /// <summary>What happens to an item when a batch writer's queue is full.</summary>
 public enum BatchFullMode
 {
-    /// <summary><see cref="BatchWriter{T}.WriteAsync"/> waits for room; <see cref="BatchWriter{T}.TryWrite"/> refuses.</summary>
+    /// <summary><see cref="BatchWriter{T}.WriteAsync(T, CancellationToken)"/> waits for room; <see cref="BatchWriter{T}.TryWrite"/> refuses.</summary>
     Wait,
 
     /// <summary>The new item is not accepted, and counted as dropped.</summary>

@@ -3,6 +3,9 @@ namespace Resilience.Pools;
 /// <summary>A bound over several pools. Its members ask under their own lock; it never calls them under its own.</summary>
 internal interface ISharedBound
 {
+    /// <summary>Whether a member wants a place that it could not have.</summary>
+    bool IsWanted { get; }
+
     /// <summary>Takes a place, or notes that the member wants one.</summary>
     bool TryTake(IBoundMember member);
 

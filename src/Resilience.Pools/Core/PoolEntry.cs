@@ -15,7 +15,7 @@ internal sealed class PoolEntry<T>(ResourcePool<T> pool, int index)
 
     public int Index { get; } = index;
 
-    /// <summary>The stack's link: index + 1 of the entry below, 0 for none. Owned by <see cref="IdleStack{T}"/>.</summary>
+    /// <summary>The stack's link: index + 1 of the entry below, 0 for none. Owned by <see cref="IdleStack"/>.</summary>
     public int Below;
 
     public T? Resource;

@@ -40,10 +40,16 @@ public sealed partial class ResourcePool<T>
             // Before the swap: a sweep that sees the lease must not see the time of the one before. Until the swap the entry is idle and
             // off the stack, so only a sweep can take it first, and to that a later time means nothing.
             long before = entry.LeasedAt;
-            entry.LeasedAt = now;
+            entry.LeasedAt = Math.Max(now, before);
             if (entry.TrySwap(word, version | (long)EntryState.Leased))
             {
                 Note(entry, file, line, tag);
+                uint every = _sampleEvery;
+                if (every != 0 && (++entry.LeaseCount % every == 0 || IsLeaky(file, line)))
+                {
+                    entry.Stack = CallersStack();
+                }
+
                 return true;
             }
 
@@ -73,12 +79,6 @@ public sealed partial class ResourcePool<T>
             entry.Stack = null;
         }
 
-        uint every = _sampleEvery;
-        if (every != 0 && (entry.LeaseCount++ % every == 0 || _leakySites is not null))
-        {
-            SampleStack(entry, file, line);
-        }
-
         if (_timesUse || _metrics.UseTime.Enabled)
         {
             entry.LeasedTimestamp = _time.GetTimestamp();
@@ -96,6 +96,13 @@ public sealed partial class ResourcePool<T>
         waiter.File = file;
         waiter.Line = line;
         waiter.Tag = request.Tag;
+        uint every = _sampleEvery;
+        if (every != 0 && (Interlocked.Increment(ref _queuedLeases) % every == 1 % every || IsLeaky(file, line)))
+        {
+            // Here and not at the grant, which runs on the thread of whoever returned or created.
+            waiter.Stack = CallersStack();
+        }
+
         SetLimits(waiter, request);
         if (_detectNested)
         {
@@ -322,15 +329,27 @@ public sealed partial class ResourcePool<T>
     }
 
     /// <summary>Hands a reserved entry to who is next.</summary>
-    /// <returns>False when nobody waits; the entry is still reserved.</returns>
+    /// <returns>False when nobody waits; the entry is still reserved. Otherwise it has been granted, or destroyed because a clear came.</returns>
     private bool TryGrant(PoolEntry<T> entry)
     {
-        PoolWaiter<T>? waiter;
+        PoolWaiter<T>? waiter = null;
+        bool outdated;
         long now = _clock.Milliseconds;
         lock (_gate)
         {
-            waiter = _waiters.Dequeue(now, _options);
-            SetAttentionUnderLock(Waiting, _waiters.Count > 0);
+            // Under the lock that a clear takes: who began to wait after it must not be given what was found fit before it.
+            outdated = IsOutdated(entry, now);
+            if (!outdated)
+            {
+                waiter = _waiters.Dequeue(now, _options);
+                SetAttentionUnderLock(Waiting, _waiters.Count > 0);
+            }
+        }
+
+        if (outdated)
+        {
+            Close(entry, EntryState.Reserved);
+            return true;
         }
 
         if (waiter is null)
@@ -338,7 +357,7 @@ public sealed partial class ResourcePool<T>
             return false;
         }
 
-        entry.LeasedAt = now;
+        entry.LeasedAt = Math.Max(now, entry.LeasedAt);
         entry.Admission = waiter.Admission;
         long version = entry.Move(EntryState.Reserved, EntryState.Leased);
         Note(entry, waiter.File, waiter.Line, waiter.Tag);
@@ -364,6 +383,11 @@ public sealed partial class ResourcePool<T>
         {
             PutOnStack(entry);
             LookAgain();
+            if (_bound is { IsWanted: true } && (_attention & Waiting) == 0)
+            {
+                // Idle here, wanted elsewhere. Looked at after the push, as those who want look at what is idle after they said so.
+                TryCloseOneIdle();
+            }
         }
     }
 

@@ -109,6 +109,7 @@ public sealed partial class ResourcePool<T> : IBoundMember
     {
         List<PoolWaiter<T>>? waiters;
         TaskCompletionSource<PoolDrainResult> drain;
+        int leased = Snapshot().Leased;
         lock (_gate)
         {
             if (_drain is not null)
@@ -129,17 +130,16 @@ public sealed partial class ResourcePool<T> : IBoundMember
         }
 
         FailAll(waiters, new PoolClosedException(Name));
-        Run((Pool: this, Drain: drain, Timeout: timeout ?? _options.DrainTimeout), static work => work.Pool.DrainAsync(work.Drain, work.Timeout));
+        Run((Pool: this, Drain: drain, Leased: leased, Timeout: timeout ?? _options.DrainTimeout), static work => work.Pool.DrainAsync(work.Drain, work.Leased, work.Timeout));
         return drain.Task;
     }
 
-    private async Task DrainAsync(TaskCompletionSource<PoolDrainResult> drain, TimeSpan timeout)
+    private async Task DrainAsync(TaskCompletionSource<PoolDrainResult> drain, int leased, TimeSpan timeout)
     {
         try
         {
             // Not awaited by anything but the attempts themselves: they end early instead of late.
             await _lifetime.CancelAsync().ConfigureAwait(false);
-            int leased = Snapshot().Leased;
             CloseIdle();
             int reclaimed = 0;
             if (!await EmptiedWithinAsync(timeout).ConfigureAwait(false))

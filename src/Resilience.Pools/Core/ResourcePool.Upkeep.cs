@@ -144,7 +144,6 @@ public sealed partial class ResourcePool<T>
                         if (TryReserve(entry, word))
                         {
                             spare -= isSpare ? 1 : 0;
-                            idle--;
                             Close(entry, EntryState.Reserved);
                         }
                     }
@@ -157,15 +156,15 @@ public sealed partial class ResourcePool<T>
             }
         }
 
-        Resettle(idle, leased, now);
+        Resettle(leased, now);
     }
 
     /// <summary>What follows from a walk: how many idle ones are missing, and what size the pool should have.</summary>
-    private void Resettle(int idle, int leased, long now)
+    private void Resettle(int leased, long now)
     {
         lock (_gate)
         {
-            _idleShort = (_attention & Closed) != 0 ? 0 : Math.Max(0, Math.Min(_options.MinIdle - idle - _creating - Volatile.Read(ref _checking), _limit - _open));
+            _idleShort = IdleShortUnderLock();
             if (_sizer is not null && _sizer.Tick(now, leased, _waiters.Count > 0, _circuit.Failures > 0) is { } size && size != _limit)
             {
                 PoolsLog.Resized(_logger, Name, _limit, size);
@@ -175,6 +174,24 @@ public sealed partial class ResourcePool<T>
 
         TrimSurplus();
         StartCreates();
+    }
+
+    /// <summary>How many resources should be made so that enough lie idle.</summary>
+    private int IdleShortUnderLock()
+    {
+        int wanted = _options.MinIdle;
+        if (wanted == 0 || (_attention & Closed) != 0)
+        {
+            return 0;
+        }
+
+        int ready = _creating + Volatile.Read(ref _checking);
+        foreach (PoolEntry<T> entry in _entries)
+        {
+            ready += EntryWord.State(entry.ReadWord()) == EntryState.Idle ? 1 : 0;
+        }
+
+        return Math.Max(0, Math.Min(wanted - ready, _limit - _open));
     }
 
     /// <summary>Takes an idle entry for the pool where it lies; on the stack, it stays listed.</summary>

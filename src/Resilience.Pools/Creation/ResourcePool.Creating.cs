@@ -395,6 +395,7 @@ public sealed partial class ResourcePool<T>
             }
 
             SetAttentionUnderLock(Surplus, _open > _limit);
+            _idleShort = Math.Max(_idleShort, IdleShortUnderLock());
             if (_open == 0)
             {
                 emptied = _emptied;

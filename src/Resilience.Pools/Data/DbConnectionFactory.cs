@@ -29,7 +29,14 @@ internal sealed class DbConnectionFactory(Func<DbConnection> create, PooledDbOpt
     public ValueTask<bool> ResetAsync(DbConnection resource, CancellationToken cancellationToken) =>
         resource.State != ConnectionState.Open ? new(false) : RunAsync(resource, options.ResetSql, cancellationToken);
 
-    public ValueTask DestroyAsync(DbConnection resource, CancellationToken cancellationToken) => resource.DisposeAsync();
+    /// <summary>
+    /// Closes a connection. A provider may talk to the server while it closes, and on a dead network that takes as long as TCP does: then
+    /// the place is given up when the time is up, though the provider still holds a socket to nowhere. On a thread of its own, because a
+    /// provider may block where it waits for a command that has not ended.
+    /// </summary>
+    public async ValueTask DestroyAsync(DbConnection resource, CancellationToken cancellationToken) =>
+        await Task.Factory.StartNew(static connection => ((DbConnection)connection!).DisposeAsync().AsTask(), resource, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
+            .Unwrap().WaitAsync(cancellationToken).ConfigureAwait(false);
 
     /// <summary>A failed statement leaves the connection open; a broken connection does not stay open.</summary>
     public bool IsFatal(DbConnection resource, Exception exception) => resource.State != ConnectionState.Open;
@@ -45,7 +52,10 @@ internal sealed class DbConnectionFactory(Func<DbConnection> create, PooledDbOpt
         await using (command.ConfigureAwait(false))
         {
             command.CommandText = sql;
-            await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+
+            // Without the token: some providers block a pool thread while they ask a silent server to cancel. The wait itself is bounded.
+            Task work = command.ExecuteNonQueryAsync(CancellationToken.None);
+            await work.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
 
         return connection.State == ConnectionState.Open;

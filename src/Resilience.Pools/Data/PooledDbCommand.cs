@@ -10,6 +10,9 @@ namespace Resilience.Pools;
 /// </summary>
 internal sealed class PooledDbCommand : DbCommand
 {
+    /// <summary>How long a cancelled command may take to end before its connection is given up.</summary>
+    private static readonly TimeSpan CancelGrace = TimeSpan.FromMilliseconds(100);
+
     private readonly DbCommand _inner;
     private PooledDbConnection? _connection;
     private DbTransaction? _transaction;
@@ -70,7 +73,7 @@ internal sealed class PooledDbCommand : DbCommand
 
     public override void Prepare() => Bind().Prepare();
 
-    public override Task PrepareAsync(CancellationToken cancellationToken = default) => Bind().PrepareAsync(cancellationToken);
+    public override Task PrepareAsync(CancellationToken cancellationToken = default) => Bind(cancellationToken).PrepareAsync(cancellationToken);
 
     public override int ExecuteNonQuery()
     {
@@ -89,7 +92,7 @@ internal sealed class PooledDbCommand : DbCommand
     {
         try
         {
-            return await Bind().ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+            return await BoundAsync(Bind(cancellationToken).ExecuteNonQueryAsync(CancellationToken.None), cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
@@ -115,7 +118,7 @@ internal sealed class PooledDbCommand : DbCommand
     {
         try
         {
-            return await Bind().ExecuteScalarAsync(cancellationToken).ConfigureAwait(false);
+            return await BoundAsync(Bind(cancellationToken).ExecuteScalarAsync(CancellationToken.None), cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
@@ -149,7 +152,7 @@ internal sealed class PooledDbCommand : DbCommand
     {
         try
         {
-            return Track(await Bind().ExecuteReaderAsync(behavior & ~CommandBehavior.CloseConnection, cancellationToken).ConfigureAwait(false), behavior);
+            return Track(await BoundAsync(Bind(cancellationToken).ExecuteReaderAsync(behavior & ~CommandBehavior.CloseConnection, CancellationToken.None), cancellationToken).ConfigureAwait(false), behavior);
         }
         catch (Exception exception)
         {
@@ -166,6 +169,64 @@ internal sealed class PooledDbCommand : DbCommand
         }
 
         base.Dispose(disposing);
+    }
+
+    /// <summary>
+    /// Ends the wait for a command when the token is cancelled, whatever the provider does: on a silent network a provider that asks the
+    /// server to cancel waits for the answer, and blocks a pool thread meanwhile. So the provider does not see the token. It is asked to
+    /// cancel on a thread of its own, and if the command has not ended a moment later the connection is given up.
+    /// </summary>
+    private async Task<TResult> BoundAsync<TResult>(Task<TResult> work, CancellationToken cancellationToken)
+    {
+        if (work.IsCompleted || !cancellationToken.CanBeCanceled)
+        {
+            return await work.ConfigureAwait(false);
+        }
+
+        try
+        {
+            return await work.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested && !work.IsCompletedSuccessfully)
+        {
+            if (!work.IsCompleted)
+            {
+                _ = Task.Factory.StartNew(static command => CancelQuietly((DbCommand)command!), _inner, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            }
+
+            await Task.WhenAny(work, Task.Delay(CancelGrace, CancellationToken.None)).ConfigureAwait(false);
+            if (work.IsCompletedSuccessfully)
+            {
+                return await work.ConfigureAwait(false);
+            }
+
+            if (!work.IsCompleted)
+            {
+                _connection?.Invalidate();
+            }
+
+            // Observed, or the failure of a command that nobody waits for any more would surface as unobserved.
+            _ = work.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+            throw;
+        }
+    }
+
+    private static void CancelQuietly(DbCommand command)
+    {
+        try
+        {
+            command.Cancel();
+        }
+        catch (Exception)
+        {
+            // It is a courtesy to the server; the caller has been answered already.
+        }
+    }
+
+    private DbCommand Bind(CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        return Bind();
     }
 
     private DbCommand Bind()

@@ -15,7 +15,7 @@ public sealed class PooledDbConnection : DbConnection
     private readonly PooledDbDataSource _source;
     private PoolLease<DbConnection> _lease;
     private DbDataReader? _reader;
-    private DbTransaction? _transaction;
+    private PooledDbTransaction? _transaction;
     private bool _isOpen;
 
     internal PooledDbConnection(PooledDbDataSource source) => _source = source;
@@ -68,7 +68,7 @@ public sealed class PooledDbConnection : DbConnection
 
     /// <summary>
     /// The same, for callers that cannot await: it blocks the calling thread while it waits. Where many threads do so the thread pool
-    /// starves; prefer <see cref="OpenAsync"/>.
+    /// starves; prefer <see cref="OpenAsync(CancellationToken)"/>.
     /// </summary>
     public override void Open()
     {
@@ -92,7 +92,7 @@ public sealed class PooledDbConnection : DbConnection
         }
 
         _isOpen = false;
-        if (_reader is { IsClosed: false } || _transaction is { Connection: not null } || (_lease.IsValid && _lease.Resource.State != ConnectionState.Open))
+        if (_reader is { IsClosed: false } || _transaction is { IsCompleted: false } || (_lease.IsValid && _lease.Resource.State != ConnectionState.Open))
         {
             _lease.Invalidate();
         }
@@ -145,8 +145,7 @@ public sealed class PooledDbConnection : DbConnection
     /// <inheritdoc/>
     protected override DbTransaction BeginDbTransaction(IsolationLevel isolationLevel)
     {
-        _transaction = Inner.BeginTransaction(isolationLevel);
-        return new PooledDbTransaction(this, _transaction);
+        return _transaction = new PooledDbTransaction(this, Inner.BeginTransaction(isolationLevel));
     }
 
     /// <inheritdoc/>
@@ -154,8 +153,7 @@ public sealed class PooledDbConnection : DbConnection
     {
         try
         {
-            _transaction = await Inner.BeginTransactionAsync(isolationLevel, cancellationToken).ConfigureAwait(false);
-            return new PooledDbTransaction(this, _transaction);
+            return _transaction = new PooledDbTransaction(this, await Inner.BeginTransactionAsync(isolationLevel, cancellationToken).ConfigureAwait(false));
         }
         catch (Exception exception)
         {

@@ -8,19 +8,38 @@ internal sealed class PooledDbTransaction(PooledDbConnection connection, DbTrans
 {
     public DbTransaction Inner => inner;
 
+    /// <summary>Whether it was committed, rolled back or disposed; asking a disposed transaction of a provider may throw.</summary>
+    public bool IsCompleted { get; private set; }
+
     public override IsolationLevel IsolationLevel => inner.IsolationLevel;
 
     public override bool SupportsSavepoints => inner.SupportsSavepoints;
 
-    protected override DbConnection? DbConnection => inner.Connection is null ? null : connection;
+    protected override DbConnection? DbConnection => IsCompleted ? null : connection;
 
-    public override void Commit() => inner.Commit();
+    public override void Commit()
+    {
+        inner.Commit();
+        IsCompleted = true;
+    }
 
-    public override Task CommitAsync(CancellationToken cancellationToken = default) => inner.CommitAsync(cancellationToken);
+    public override async Task CommitAsync(CancellationToken cancellationToken = default)
+    {
+        await inner.CommitAsync(cancellationToken).ConfigureAwait(false);
+        IsCompleted = true;
+    }
 
-    public override void Rollback() => inner.Rollback();
+    public override void Rollback()
+    {
+        inner.Rollback();
+        IsCompleted = true;
+    }
 
-    public override Task RollbackAsync(CancellationToken cancellationToken = default) => inner.RollbackAsync(cancellationToken);
+    public override async Task RollbackAsync(CancellationToken cancellationToken = default)
+    {
+        await inner.RollbackAsync(cancellationToken).ConfigureAwait(false);
+        IsCompleted = true;
+    }
 
     public override void Save(string savepointName) => inner.Save(savepointName);
 
@@ -37,6 +56,7 @@ internal sealed class PooledDbTransaction(PooledDbConnection connection, DbTrans
     public override async ValueTask DisposeAsync()
     {
         await inner.DisposeAsync().ConfigureAwait(false);
+        IsCompleted = true;
         await base.DisposeAsync().ConfigureAwait(false);
     }
 
@@ -45,6 +65,7 @@ internal sealed class PooledDbTransaction(PooledDbConnection connection, DbTrans
         if (disposing)
         {
             inner.Dispose();
+            IsCompleted = true;
         }
 
         base.Dispose(disposing);

@@ -65,3 +65,14 @@ internal sealed class HostedBatchWriter<T>(BatchWriter<T> writer) : IHostedBlock
         await writer.DrainAsync().ConfigureAwait(false);
     }
 }
+
+internal sealed class HostedKeyedPool<TKey, T>(KeyedResourcePool<TKey, T> pool) : IHostedBlock
+    where TKey : notnull
+    where T : class
+{
+    public bool UsesPools => false;
+
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task DrainAsync(CancellationToken hurry) => pool.DrainAsync().WaitAsync(hurry);
+}

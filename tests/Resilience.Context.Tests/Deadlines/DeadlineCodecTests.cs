@@ -78,7 +78,7 @@ public sealed class DeadlineCodecTests
 
     [Theory]
     [InlineData("00:00:01.5009", "1500m")]
-    [InlineData("27:46:40", "100000S")]
+    [InlineData("1.03:46:40", "100000S")]
     [InlineData("10675199.02:48:05", "99999999H")]
     public void WriteGrpc_TakesTheFinestUnitThatFits(string timeout, string expected)
     {

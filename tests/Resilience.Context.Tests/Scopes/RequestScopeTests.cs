@@ -420,6 +420,47 @@ public sealed class RequestScopeTests
         });
     }
 
+    [Fact]
+    public void Race_OwnAndChildrenAgainstEnd_AllAreEndedOnce()
+    {
+        new StressRunner { Workers = 2, Duration = TimeSpan.FromSeconds(1) }.Run(worker =>
+        {
+            int disposed = 0;
+            RequestScope? child = null;
+            RequestScope scope = RequestScope.Begin();
+            int spin = worker.Random.Next(60);
+            Parallel.Invoke(
+                () =>
+                {
+                    try
+                    {
+                        scope.Own(new Callback(() => Interlocked.Increment(ref disposed)));
+                    }
+                    catch (ScopeEndedException)
+                    {
+                    }
+                },
+                () =>
+                {
+                    try
+                    {
+                        child = scope.BeginChild();
+                    }
+                    catch (ScopeEndedException)
+                    {
+                    }
+                },
+                () =>
+                {
+                    Thread.SpinWait(spin);
+                    scope.Dispose();
+                });
+            Assert.Equal(1, Volatile.Read(ref disposed));
+            Assert.True(child?.IsEnded ?? true);
+            Assert.Null(RequestScope.Current);
+        });
+    }
+
     private sealed class Callback(Action action) : IDisposable
     {
         public void Dispose() => action();

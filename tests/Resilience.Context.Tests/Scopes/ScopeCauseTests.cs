@@ -130,32 +130,6 @@ public sealed class ScopeCauseTests
     }
 
     [Fact]
-    public void Token_ManyChildrenOfLongLivedParent_LeaveNoRegistration()
-    {
-        using RequestScope parent = RequestScope.Begin(new ScopeOptions { LongLived = true });
-        _ = parent.Token;
-        for (int warm = 0; warm < 100; warm++)
-        {
-            UseChild(parent);
-        }
-
-        long before = LeakAssert.LiveBytes();
-        for (int child = 0; child < 10_000; child++)
-        {
-            UseChild(parent);
-        }
-
-        // 143 bytes each is what a linked source costs that nobody disposes.
-        Assert.InRange(LeakAssert.LiveBytes() - before, long.MinValue, 10_000 * 20);
-
-        static void UseChild(RequestScope parent)
-        {
-            using RequestScope child = parent.BeginChild();
-            _ = child.Token;
-        }
-    }
-
-    [Fact]
     public void Token_RacingTheEnd_IsCancelledInTheEnd()
     {
         new StressRunner { Workers = 2, Duration = TimeSpan.FromMilliseconds(500) }.Run(_ =>

@@ -143,7 +143,7 @@ public sealed class TaskScopeTests
         _ = group.Run(async _ =>
         {
             await Task.Yield();
-            _ = group.Run(async _ =>
+            Task inner = group.Run(async _ =>
             {
                 await Task.Yield();
                 Interlocked.Increment(ref done);

@@ -213,6 +213,30 @@ public sealed class DegradationTests
     }
 
     [Fact]
+    public async Task Decide_WithinARequest_DoesNotFlipHalfWay()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(new() { ["Features:t-comments"] = "On" });
+        using (RequestScope.Begin())
+        {
+            Assert.Equal("primary", await RunAsync(host, Comments));
+            host.Reload(new() { ["Features:t-comments"] = "Off" });
+            Assert.Equal("primary", await RunAsync(host, Comments));
+            Assert.Equal(FeatureState.Normal, host.Degradation.Decide(Comments).State);
+            using (RequestScope.Begin())
+            {
+                Assert.Equal(FeatureState.Normal, host.Degradation.Snapshot.StateOf(Comments));
+            }
+
+            Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Comments));
+        }
+
+        using (RequestScope.Begin())
+        {
+            Assert.Equal("fallback", await RunAsync(host, Comments));
+        }
+    }
+
+    [Fact]
     public async Task Changes_IsAStreamOfThem()
     {
         await using DegradeHost host = await DegradeHost.StartAsync(new() { ["Features:t-comments"] = "On" });

@@ -1,7 +1,7 @@
 import { byId, mark, write } from './dom.js';
 import { Features } from './features.js';
 import { age } from './format.js';
-import { Audit, Caches, Findings, Pools, Pressure, Scopes } from './panels.js';
+import { Admission, Audit, Caches, Findings, Pools, Pressure, Scopes } from './panels.js';
 import { Stream } from './stream.js';
 import { Switches } from './switches.js';
 
@@ -9,6 +9,7 @@ const features = new Features((name, opener) => switches.open(name, opener));
 const switches = new Switches(features);
 const findings = new Findings();
 const pressure = new Pressure();
+const admission = new Admission();
 const pools = new Pools();
 const caches = new Caches();
 const scopes = new Scopes();
@@ -36,6 +37,7 @@ const stream = new Stream('events', {
     write(byId('instance'), `${instance}, up ${age(figures.uptimeSeconds)}`);
     findings.take(figures.findings);
     pressure.take(figures.pressure, now);
+    admission.take(figures.admission);
     pools.take(figures.pools);
     caches.take(figures.caches);
     scopes.take(figures.scopes);

@@ -48,7 +48,7 @@ export class Findings {
 
 export class Pressure {
   plot = new PressurePlot();
-  #signals = new KeyedList(document.querySelector('.signals tbody'), signal => {
+  #signals = new KeyedList(document.querySelector('#signals tbody'), signal => {
     const swatch = svg('svg', { class: 'swatch', viewBox: '0 0 26 10', 'aria-hidden': 'true' });
     swatch.append(svg('line', { class: this.plot.strokeOf(signal.name), x1: 0, x2: 26, y1: 5, y2: 5 }));
     const name = node('span');
@@ -74,6 +74,32 @@ export class Pressure {
     mark(byId('pressure-level'), 'data-tone', tones[pressure.level]);
     this.plot.add(now.getTime(), pressure.signals);
     this.#signals.render(pressure.signals, signal => signal.name);
+  }
+}
+
+export class Admission {
+  #list = new KeyedList(document.querySelector('#admission tbody'), () => {
+    const cells = [node('td'), node('td', { class: 'number' }), node('td', { class: 'number' }), node('td')];
+    return {
+      root: node('tr', {}, ...cells),
+      update: item => {
+        write(cells[0], item.priority);
+        write(cells[1], item.limit > 1e6 ? 'any' : count(item.limit));
+        write(cells[2], rate(item.admittedPerSecond));
+        write(cells[3], rate(item.refusedPerSecond));
+        cells[3].className = `number ${item.refusedPerSecond > 0 ? 'bad' : 'zero'}`;
+      },
+    };
+  });
+
+  take(admission) {
+    byId('admission').hidden = !admission;
+    if (admission) {
+      write(byId('admission-state'), admission.isHot ? 'Overloaded' : 'Open');
+      mark(byId('admission-state'), 'data-tone', admission.isHot ? 'bad' : null);
+      write(byId('admission-inside'), `${count(admission.inside)} inside`);
+      this.#list.render(admission.classes, item => item.priority);
+    }
   }
 }
 
@@ -154,8 +180,8 @@ export class Caches {
     const spark = new Spark();
     const ratio = node('span');
     cells.local.append(node('span', { class: 'ratio' }, spark.root, ratio));
-    const figure = (key, value, tone) => {
-      write(cells[key], rate(value));
+    const figure = (key, value, tone, text = rate(value)) => {
+      write(cells[key], text);
       cells[key].className = `number ${value === 0 ? 'zero' : tone}`;
       mark(cells[key], 'data-empty', value === 0 ? '' : null);
     };
@@ -169,7 +195,7 @@ export class Caches {
         write(cells.shared, percent(cache.sharedHitRatio));
         figure('loads', cache.loadsPerSecond, '');
         figure('failures', cache.failuresPerSecond, 'bad');
-        figure('flights', cache.flights, '');
+        figure('flights', cache.flights, '', count(cache.flights));
         figure('stale', cache.stalePerSecond, 'warn');
         figure('refused', cache.refusedPerSecond, '');
         write(cells.entries, count(cache.entries));

@@ -10,15 +10,13 @@ using Resilience.Settings;
 
 namespace Resilience.AspNetCore.Dashboard;
 
-/// <summary>Changes features on behalf of a user: refuses what is not surely meant, writes down what was done.</summary>
+/// <summary>Overrides features on behalf of a user, once it is sure that the user means it. Log and audit trail are degradation's own.</summary>
 internal sealed class DashboardChanges(
     DashboardHub hub,
-    DashboardAudit audit,
     ChangeTokens tokens,
     LiveSettings<DashboardSettings> settings,
-    TimeProvider time,
     ILogger<DashboardChanges> logger,
-    IFeatureSwitches? switches = null)
+    IDegradation? degradation = null)
 {
     public const string TokenHeader = "X-Resilience-Token";
     public const string SessionCookie = "resilience-dashboard";
@@ -43,7 +41,7 @@ internal sealed class DashboardChanges(
             return RefuseAsync(context, StatusCodes.Status403Forbidden, new RefusalMessage("The request comes from another site."));
         }
 
-        if (switches is null)
+        if (degradation is null)
         {
             return RefuseAsync(context, StatusCodes.Status404NotFound, new RefusalMessage("Degradation is not registered: there is nothing to switch."));
         }
@@ -63,17 +61,16 @@ internal sealed class DashboardChanges(
             });
         }
 
-        int minutes = (int)settings.Current.MaxOverride.TotalMinutes;
-        return WriteAsync(context, new TokenMessage(tokens.Issue(session!, Identity(context.User)), NameOf(context.User), minutes), DashboardJson.Default.TokenMessage);
+        return WriteAsync(context, new TokenMessage(tokens.Issue(session!, Identity(context.User)), NameOf(context.User), MaxMinutes()), DashboardJson.Default.TokenMessage);
     }
 
-    public Task OverrideAsync(HttpContext context) => ChangeAsync(context, DashboardJson.Default.OverrideRequest, Override);
+    public Task OverrideAsync(HttpContext context) => ChangeAsync(context, DashboardJson.Default.OverrideRequest, OverrideAsync);
 
-    public Task RestoreAsync(HttpContext context) => ChangeAsync(context, DashboardJson.Default.RestoreRequest, Restore);
+    public Task RestoreAsync(HttpContext context) => ChangeAsync(context, DashboardJson.Default.RestoreRequest, RestoreAsync);
 
-    private RefusalMessage? Override(OverrideRequest request, Feature feature, string who)
+    private async ValueTask<RefusalMessage?> OverrideAsync(OverrideRequest request, Feature feature, string who, CancellationToken cancellationToken)
     {
-        int maximum = (int)settings.Current.MaxOverride.TotalMinutes;
+        int maximum = MaxMinutes();
         if (request.State is not { } state || !Enum.IsDefined(state))
         {
             return new("state must be 'Normal', 'Degraded' or 'Off'.", "state");
@@ -89,28 +86,24 @@ internal sealed class DashboardChanges(
             return problem;
         }
 
-        var duration = TimeSpan.FromMinutes(minutes);
-        DateTimeOffset now = time.GetUtcNow();
-        switches!.Override(feature, state, duration, reason, who);
-        DashboardLog.Overridden(logger, who, feature.Name, state, now + duration, reason);
-        audit.Add(new AuditEntry(now, who, state.ToString(), feature.Name, reason, now + duration));
+        await degradation!.OverrideAsync(feature, state, reason, who, TimeSpan.FromMinutes(minutes), cancellationToken).ConfigureAwait(false);
         return null;
     }
 
-    private RefusalMessage? Restore(RestoreRequest request, Feature feature, string who)
+    private async ValueTask<RefusalMessage?> RestoreAsync(RestoreRequest request, Feature feature, string who, CancellationToken cancellationToken)
     {
         if (ReasonProblem(request.Reason, out string reason) is { } problem)
         {
             return problem;
         }
 
-        switches!.Restore(feature, reason, who);
-        DashboardLog.Lifted(logger, who, feature.Name, reason);
-        audit.Add(new AuditEntry(time.GetUtcNow(), who, "Lifted", feature.Name, reason, null));
+        await degradation!.LiftOverrideAsync(feature, reason, who, cancellationToken).ConfigureAwait(false);
         return null;
     }
 
-    private async Task ChangeAsync<TRequest>(HttpContext context, JsonTypeInfo<TRequest> type, Func<TRequest, Feature, string, RefusalMessage?> apply)
+    private int MaxMinutes() => (int)settings.Current.MaxOverride.TotalMinutes;
+
+    private async Task ChangeAsync<TRequest>(HttpContext context, JsonTypeInfo<TRequest> type, Func<TRequest, Feature, string, CancellationToken, ValueTask<RefusalMessage?>> apply)
         where TRequest : class
     {
         DashboardHeaders.Write(context);
@@ -132,21 +125,38 @@ internal sealed class DashboardChanges(
         {
             await RefuseAsync(context, StatusCodes.Status404NotFound, new("No feature has this name.")).ConfigureAwait(false);
         }
-        else if (apply(request, feature, NameOf(context.User)) is { } problem)
-        {
-            await RefuseAsync(context, StatusCodes.Status400BadRequest, problem).ConfigureAwait(false);
-        }
         else
         {
-            hub.SampleNow(); // all who watch see it at once
-            context.Response.StatusCode = StatusCodes.Status204NoContent;
+            await AnswerAsync(context, () => apply(request, feature, NameOf(context.User), context.RequestAborted)).ConfigureAwait(false);
         }
+    }
+
+    private async Task AnswerAsync(HttpContext context, Func<ValueTask<RefusalMessage?>> apply)
+    {
+        try
+        {
+            if (await apply().ConfigureAwait(false) is { } problem)
+            {
+                await RefuseAsync(context, StatusCodes.Status400BadRequest, problem).ConfigureAwait(false);
+                return;
+            }
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            // What makes a feature do more must be written down and shared first; the operator has to know that it was not.
+            DashboardLog.ChangeFailed(logger, exception);
+            await RefuseAsync(context, StatusCodes.Status503ServiceUnavailable, new($"Nothing changed: it could not be written down ({exception.GetType().Name}). The log has the reason.")).ConfigureAwait(false);
+            return;
+        }
+
+        hub.SampleNow(); // all who watch see it at once
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
     private (int Status, RefusalMessage Message)? Distrust(HttpContext context)
     {
         HttpRequest request = context.Request;
-        return switches is null ? (StatusCodes.Status404NotFound, new("Degradation is not registered: there is nothing to switch."))
+        return degradation is null ? (StatusCodes.Status404NotFound, new("Degradation is not registered: there is nothing to switch."))
             : !DashboardHeaders.IsSameOrigin(request) ? (StatusCodes.Status403Forbidden, new("The request comes from another site."))
             : !request.HasJsonContentType() ? (StatusCodes.Status415UnsupportedMediaType, new("The body must be application/json."))
             : !tokens.IsValid(request.Headers[TokenHeader], request.Cookies[SessionCookie], Identity(context.User)) ? (StatusCodes.Status400BadRequest, new("The token is missing, too old or somebody else's: fetch a new one.", "token"))

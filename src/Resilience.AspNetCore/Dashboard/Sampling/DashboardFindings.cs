@@ -1,4 +1,5 @@
 using System.Globalization;
+using Resilience.Context;
 using Resilience.Degrade;
 
 namespace Resilience.AspNetCore.Dashboard;
@@ -17,6 +18,7 @@ internal static class DashboardFindings
         var findings = new List<Finding>();
         findings.AddRange(snapshot.Unreadable.Select(panel => new Finding(Severity.Warning, "settings", "dashboard", $"cannot read {panel}; the log has the reason")));
         OfPressure(snapshot.Pressure, findings);
+        OfAdmission(snapshot.Admission, findings);
         foreach (PoolFigures pool in snapshot.Pools ?? [])
         {
             OfPool(pool, findings);
@@ -57,6 +59,19 @@ internal static class DashboardFindings
         if (pressure.LateBySeconds > 1)
         {
             findings.Add(new(Severity.Warning, "pressure", "sampling", Text($"was {pressure.LateBySeconds:0.0} s late: the process gets no CPU")));
+        }
+    }
+
+    private static void OfAdmission(AdmissionFigures? admission, List<Finding> findings)
+    {
+        AdmissionClass[] refused = [.. admission?.Classes.Where(line => line.RefusedPerSecond > 0) ?? []];
+        if (refused.Length > 0)
+        {
+            findings.Add(new(
+                refused.Any(line => line.Priority == nameof(Priority.Critical)) ? Severity.Critical : Severity.Warning,
+                "pressure",
+                "admission",
+                $"refuses {string.Join(", ", refused.Select(line => Text($"{line.RefusedPerSecond:0.#}/s of {line.Priority} priority")))}{Text($"; {admission!.Inside} requests are inside")}"));
         }
     }
 

@@ -13,25 +13,27 @@ namespace Resilience.AspNetCore.Dashboard;
 /// </remarks>
 internal sealed class DashboardHub : IDisposable
 {
+    private const int MaxAudit = 100;
+
     private readonly Lock _lock = new(); // guards _watchers, _running and the timer's state
-    private readonly Lock _sampling = new(); // one sample at a time; guards _history, _failing and the panels
+    private readonly Lock _sampling = new(); // one sample at a time; guards _history, _failing, _audit and the panels
     private readonly IDashboardPanel[] _panels;
     private readonly IDegradation? _degradation;
-    private readonly DashboardAudit _audit;
+    private readonly DashboardJournal _journal;
     private readonly LiveSettings<DashboardSettings> _settings;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly ITimer _timer;
-    private readonly long _started;
     private readonly Queue<PressurePoint> _history = new();
     private readonly HashSet<string> _failing = new(StringComparer.Ordinal);
+    private AuditEntry[] _audit = [];
     private volatile Tick _tick = new(null);
     private TimeSpan _running = Timeout.InfiniteTimeSpan;
     private int _watchers;
 
     public DashboardHub(
         IEnumerable<IDashboardPanel> panels,
-        DashboardAudit audit,
+        DashboardJournal journal,
         LiveSettings<DashboardSettings> settings,
         TimeProvider time,
         ILogger<DashboardHub> logger,
@@ -39,11 +41,10 @@ internal sealed class DashboardHub : IDisposable
     {
         _panels = [.. panels];
         _degradation = degradation;
-        _audit = audit;
+        _journal = journal;
         _settings = settings;
         _time = time;
         _logger = logger;
-        _started = time.GetTimestamp();
         using (ExecutionContext.SuppressFlow())
         {
             _timer = time.CreateTimer(static state => ((DashboardHub)state!).OnTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -159,7 +160,7 @@ internal sealed class DashboardHub : IDisposable
         var snapshot = new DashboardSnapshot
         {
             Now = _time.GetUtcNow(),
-            UptimeSeconds = _time.GetElapsedTime(_started).TotalSeconds,
+            UptimeSeconds = _journal.Uptime.TotalSeconds,
         };
         foreach (IDashboardPanel panel in _panels)
         {
@@ -175,7 +176,7 @@ internal sealed class DashboardHub : IDisposable
             snapshot,
             JsonSerializer.SerializeToUtf8Bytes(snapshot, DashboardJson.Default.DashboardSnapshot),
             features,
-            _audit.Entries,
+            AuditUnderLock(),
             [.. _history]);
         _tick = new Tick(sample);
         before.Next.TrySetResult();
@@ -200,6 +201,23 @@ internal sealed class DashboardHub : IDisposable
 
             return snapshot with { Unreadable = [.. snapshot.Unreadable, $"{panel.Area}: {exception.GetType().Name}"] };
         }
+    }
+
+    /// <summary>Commands and what ended by itself, newest first; the same array as before when nothing is new.</summary>
+    private AuditEntry[] AuditUnderLock()
+    {
+        IReadOnlyList<OverrideAuditEntry> commands = _degradation?.RecentOverrides ?? [];
+        AuditEntry[] ended = _journal.Ended;
+        AuditEntry[] audit = [.. commands.Reverse().Select(Entry).Concat(ended).OrderByDescending(entry => entry.At).Take(MaxAudit)];
+        return audit.AsSpan().SequenceEqual(_audit) ? _audit : _audit = audit;
+
+        static AuditEntry Entry(OverrideAuditEntry entry) => new(
+            entry.At,
+            entry.Command.Who,
+            entry.Command.State?.ToString() ?? "override lifted",
+            entry.Command.Feature,
+            entry.Command.Reason,
+            entry.Command.State is null ? null : entry.Command.ExpiresAt);
     }
 
     private void RememberUnderLock(DashboardSnapshot snapshot)

@@ -15,6 +15,8 @@ internal sealed record DashboardSnapshot
 
     public PressureFigures? Pressure { get; init; }
 
+    public AdmissionFigures? Admission { get; init; }
+
     public FeatureCounts? Features { get; init; }
 
     public IReadOnlyList<PoolFigures>? Pools { get; init; }
@@ -68,6 +70,19 @@ internal sealed record PressureFigures
 }
 
 internal sealed record SignalFigures(string Name, double Value, PressureLevel Level);
+
+/// <summary>What admission does.</summary>
+/// <param name="Inside">How many requests are inside.</param>
+/// <param name="IsHot">Whether the process is taken to be overloaded.</param>
+/// <param name="Classes">The priorities, the most important first.</param>
+internal sealed record AdmissionFigures(int Inside, bool IsHot, IReadOnlyList<AdmissionClass> Classes);
+
+/// <summary>Admission of one priority.</summary>
+/// <param name="Priority">The priority.</param>
+/// <param name="Limit">How many may be inside when such a request arrives.</param>
+/// <param name="AdmittedPerSecond">Over the last ten seconds.</param>
+/// <param name="RefusedPerSecond">Over the last ten seconds.</param>
+internal sealed record AdmissionClass(string Priority, int Limit, double AdmittedPerSecond, double RefusedPerSecond);
 
 /// <summary>How many features are in which state.</summary>
 internal sealed record FeatureCounts(int All, int Degraded, int Off, int Overridden);

@@ -82,13 +82,6 @@ internal sealed class GhostTable
     /// <summary>Whether a key is remembered; forgets it.</summary>
     public bool Take(int hash) => Take(_slots, hash) || (_older is { } older && Take(older, hash));
 
-    /// <summary>Forgets everything.</summary>
-    public void Clear()
-    {
-        _slots.AsSpan().Clear();
-        _older = null;
-    }
-
     private uint Now => (uint)(long)_clock;
 
     private static ulong[] NewTable(long keys) =>

@@ -17,31 +17,33 @@ internal enum Queue : byte
 /// A key with its value and its place in a queue. The value decides whether the node lives: set by compare-and-swap, and once it is
 /// <see langword="null"/> it stays so, which is the moment at which an entry is removed or evicted.
 /// </summary>
-internal sealed class S3FifoNode<TKey, TValue>(TKey key, TValue value, int hash)
-    where TValue : class
+internal sealed class S3FifoNode(string key, LocalEntry value, int hash)
 {
     /// <summary>The most that the counter counts to.</summary>
     public const byte MaxFrequency = 3;
 
     /// <summary>The key.</summary>
-    public readonly TKey Key = key;
+    public readonly string Key = key;
 
     /// <summary>The value; <see langword="null"/> for ever once the node is dead.</summary>
-    public volatile TValue? Value = value;
+    public volatile LocalEntry? Value = value;
 
     /// <summary>The neighbours in the queue; written under the engine's lock.</summary>
-    public S3FifoNode<TKey, TValue>? TowardsHead;
+    public S3FifoNode? TowardsHead;
 
     /// <inheritdoc cref="TowardsHead"/>
-    public S3FifoNode<TKey, TValue>? TowardsTail;
+    public S3FifoNode? TowardsTail;
+
+    /// <summary>The next in the table's bucket; written under the segment's lock, kept when the node has left.</summary>
+    public S3FifoNode? NextInBucket;
 
     /// <summary>The next in the stack of nodes whose place is to be put in order.</summary>
-    public S3FifoNode<TKey, TValue>? NextPending;
+    public S3FifoNode? NextPending;
 
     /// <summary>The weight that the queue was charged; written under the engine's lock.</summary>
     public long Weight;
 
-    /// <summary>The hash by which the ghost remembers the key.</summary>
+    /// <summary>The key's hash, for the table and for the ghost.</summary>
     public readonly int Hash = hash;
 
     /// <summary>Uses since the entry came to its place, up to <see cref="MaxFrequency"/>. A lost race costs one count, so nothing guards it.</summary>
@@ -56,9 +58,9 @@ internal sealed class S3FifoNode<TKey, TValue>(TKey key, TValue value, int hash)
     /// <summary>Kills the node.</summary>
     /// <returns>The value it had, or <see langword="null"/> when it was dead already.</returns>
 #pragma warning disable CS0420 // a volatile field by reference: Interlocked is stronger than volatile
-    public TValue? Kill() => Interlocked.Exchange(ref Value, null);
+    public LocalEntry? Kill() => Interlocked.Exchange(ref Value, null);
 
     /// <summary>Replaces a value, unless the node has died or changed meanwhile.</summary>
-    public bool TryReplace(TValue? value, TValue expected) => ReferenceEquals(Interlocked.CompareExchange(ref Value, value, expected), expected);
+    public bool TryReplace(LocalEntry? value, LocalEntry expected) => ReferenceEquals(Interlocked.CompareExchange(ref Value, value, expected), expected);
 #pragma warning restore CS0420
 }

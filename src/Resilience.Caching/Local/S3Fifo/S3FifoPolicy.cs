@@ -9,9 +9,7 @@ namespace Resilience.Caching.Local.S3Fifo;
 /// queue too, whose tail goes round once more for each use that was counted.</para>
 /// <para>All members are called under the engine's lock. The work of one call is bounded: see <see cref="MaxSteps"/>.</para>
 /// </remarks>
-internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
-    where TValue : class
-    where TTraits : IEntryTraits<TValue>
+internal sealed class S3FifoPolicy
 {
     /// <summary>The most nodes that one eviction moves before it takes whoever stands at the tail.</summary>
     public const int MaxSteps = 256;
@@ -28,20 +26,22 @@ internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
     /// </summary>
     private const double SmallShare = 0.12;
 
+    private const long LeastGhosts = 32;
+
     /// <inheritdoc cref="SmallShare"/>
     private const double GhostReach = 1.5;
 
-    private readonly Action<S3FifoNode<TKey, TValue>> _evicted;
+    private readonly NodeTable _table;
     private readonly GhostTable _ghost;
     private readonly long _smallTarget;
-    private S3FifoNode<TKey, TValue>? _cursor; // where the sweep goes on
+    private S3FifoNode? _cursor; // where the sweep goes on
 
-    public S3FifoPolicy(long capacity, long expectedCount, Action<S3FifoNode<TKey, TValue>> evicted)
+    public S3FifoPolicy(long capacity, NodeTable table)
     {
         Capacity = capacity;
-        _evicted = evicted;
+        _table = table;
         _smallTarget = Math.Max(1, (long)(capacity * SmallShare));
-        _ghost = new GhostTable(Math.Max(1, (long)((capacity - _smallTarget) * GhostReach)), expectedCount);
+        _ghost = new GhostTable(Math.Max(1, (long)((capacity - _smallTarget) * GhostReach)), LeastGhosts);
     }
 
     /// <summary>The most weight.</summary>
@@ -54,10 +54,10 @@ internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
     public long Count => Small.Count + Main.Count;
 
     /// <summary>The queue of probation.</summary>
-    public S3FifoQueue<TKey, TValue> Small { get; } = new(Queue.Small);
+    public S3FifoQueue Small { get; } = new(Queue.Small);
 
     /// <summary>The queue of the proven.</summary>
-    public S3FifoQueue<TKey, TValue> Main { get; } = new(Queue.Main);
+    public S3FifoQueue Main { get; } = new(Queue.Main);
 
     /// <summary>How many keys the ghost can remember at most.</summary>
     public long GhostCapacity => _ghost.Capacity;
@@ -66,9 +66,9 @@ internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
     public long Evictions { get; private set; }
 
     /// <summary>Puts a node where its value says it belongs: in, out, or at another weight.</summary>
-    public void Reconcile(S3FifoNode<TKey, TValue> node, long now)
+    public void Reconcile(S3FifoNode node, long now)
     {
-        TValue? value = node.Value;
+        LocalEntry? value = node.Value;
         if (value is null)
         {
             if (node.Queue != Queue.None)
@@ -79,7 +79,7 @@ internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
             return;
         }
 
-        long weight = TTraits.WeightOf(value);
+        long weight = value.Weight;
         if (node.Queue == Queue.None)
         {
             Admit(node, weight, now);
@@ -114,34 +114,17 @@ internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
             {
                 Unlink(node);
             }
-            else if (TTraits.IsDead(value, now) && node.TryReplace(null, value))
+            else if (value.DeadAt <= now && node.TryReplace(null, value))
             {
                 Unlink(node);
-                _evicted(node);
+                _table.Remove(node);
             }
         }
 
         return _cursor is null;
     }
 
-    /// <summary>Forgets everything; the nodes are dead already.</summary>
-    public void Clear()
-    {
-        while (Small.Tail is { } node)
-        {
-            Small.Remove(node);
-        }
-
-        while (Main.Tail is { } node)
-        {
-            Main.Remove(node);
-        }
-
-        _cursor = null;
-        _ghost.Clear();
-    }
-
-    private void Admit(S3FifoNode<TKey, TValue> node, long weight, long now)
+    private void Admit(S3FifoNode node, long weight, long now)
     {
         bool isKnown = _ghost.Take(node.Hash);
         MakeRoom(weight, now);
@@ -182,7 +165,7 @@ internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
                 return;
             }
 
-            bool isDead = TTraits.IsDead(value, now);
+            bool isDead = value.DeadAt <= now;
             if (isDead || node.Frequency < Proof || steps-- <= 0)
             {
                 Evict(node, isDead);
@@ -207,7 +190,7 @@ internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
                 return;
             }
 
-            if (node.Frequency == 0 || TTraits.IsDead(value, now) || steps-- <= 0)
+            if (node.Frequency == 0 || value.DeadAt <= now || steps-- <= 0)
             {
                 Evict(node, isDead: true); // main's evicted are not remembered: who comes back goes through probation
                 return;
@@ -219,7 +202,7 @@ internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
         }
     }
 
-    private void Evict(S3FifoNode<TKey, TValue> node, bool isDead)
+    private void Evict(S3FifoNode node, bool isDead)
     {
         if (!isDead)
         {
@@ -230,11 +213,11 @@ internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
         if (node.Kill() is not null)
         {
             Evictions++;
-            _evicted(node);
+            _table.Remove(node);
         }
     }
 
-    private void Unlink(S3FifoNode<TKey, TValue> node)
+    private void Unlink(S3FifoNode node)
     {
         if (ReferenceEquals(_cursor, node))
         {
@@ -244,5 +227,5 @@ internal sealed class S3FifoPolicy<TKey, TValue, TTraits>
         QueueOf(node).Remove(node);
     }
 
-    private S3FifoQueue<TKey, TValue> QueueOf(S3FifoNode<TKey, TValue> node) => node.Queue == Queue.Small ? Small : Main;
+    private S3FifoQueue QueueOf(S3FifoNode node) => node.Queue == Queue.Small ? Small : Main;
 }

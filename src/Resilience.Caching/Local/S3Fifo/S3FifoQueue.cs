@@ -1,8 +1,7 @@
 namespace Resilience.Caching.Local.S3Fifo;
 
 /// <summary>A first-in first-out queue threaded through its nodes, which can leave from anywhere. Guarded by the engine's lock.</summary>
-internal sealed class S3FifoQueue<TKey, TValue>(Queue name)
-    where TValue : class
+internal sealed class S3FifoQueue(Queue name)
 {
     /// <summary>The sum of the weights.</summary>
     public long Weight { get; private set; }
@@ -11,13 +10,13 @@ internal sealed class S3FifoQueue<TKey, TValue>(Queue name)
     public long Count { get; private set; }
 
     /// <summary>The newest.</summary>
-    public S3FifoNode<TKey, TValue>? Head { get; private set; }
+    public S3FifoNode? Head { get; private set; }
 
     /// <summary>The oldest.</summary>
-    public S3FifoNode<TKey, TValue>? Tail { get; private set; }
+    public S3FifoNode? Tail { get; private set; }
 
     /// <summary>Adds a node as the newest.</summary>
-    public void Add(S3FifoNode<TKey, TValue> node)
+    public void Add(S3FifoNode node)
     {
         node.Queue = name;
         node.TowardsTail = Head;
@@ -37,7 +36,7 @@ internal sealed class S3FifoQueue<TKey, TValue>(Queue name)
     }
 
     /// <summary>Takes a node out.</summary>
-    public void Remove(S3FifoNode<TKey, TValue> node)
+    public void Remove(S3FifoNode node)
     {
         if (node.TowardsHead is { } newer)
         {
@@ -64,7 +63,7 @@ internal sealed class S3FifoQueue<TKey, TValue>(Queue name)
     }
 
     /// <summary>Charges a node differently from now on.</summary>
-    public void Reweigh(S3FifoNode<TKey, TValue> node, long weight)
+    public void Reweigh(S3FifoNode node, long weight)
     {
         Weight += weight - node.Weight;
         node.Weight = weight;

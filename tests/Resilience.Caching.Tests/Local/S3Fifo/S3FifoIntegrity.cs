@@ -1,3 +1,4 @@
+using Resilience.Caching.Local;
 using Resilience.Caching.Local.S3Fifo;
 
 namespace Resilience.Caching.Tests.Local.S3Fifo;
@@ -5,23 +6,21 @@ namespace Resilience.Caching.Tests.Local.S3Fifo;
 /// <summary>Checks that queues, links, weights and the dictionary of an engine at rest tell one story.</summary>
 internal static class S3FifoIntegrity
 {
-    public static void Check<TKey, TValue, TTraits>(S3FifoMap<TKey, TValue, TTraits> map)
-        where TKey : notnull
-        where TValue : class
-        where TTraits : IEntryTraits<TValue> =>
-        map.Inspect((policy, dictionary) =>
+    public static void Check(S3FifoTier tier) =>
+        tier.Inspect((policy, nodes) =>
         {
-            var linked = new HashSet<S3FifoNode<TKey, TValue>>();
-            Walk<TKey, TValue, TTraits>(policy.Small, Queue.Small, linked);
-            Walk<TKey, TValue, TTraits>(policy.Main, Queue.Main, linked);
-            Assert.Equal(dictionary.Count, linked.Count);
-            Assert.Equal(dictionary.Count, policy.Count);
-            foreach ((TKey key, S3FifoNode<TKey, TValue> node) in dictionary)
+            var linked = new HashSet<S3FifoNode>();
+            Walk(policy.Small, Queue.Small, linked);
+            Walk(policy.Main, Queue.Main, linked);
+            Assert.Equal(nodes.Count, linked.Count);
+            Assert.Equal(nodes.Count, policy.Count);
+            Assert.Equal(nodes.Count, nodes.Select(node => node.Key).Distinct(StringComparer.Ordinal).Count());
+            foreach (S3FifoNode node in nodes)
             {
-                Assert.Equal(key, node.Key);
+                Assert.Equal(KeyHash.Of(node.Key), node.Hash);
                 Assert.Contains(node, linked);
                 Assert.NotNull(node.Value);
-                Assert.InRange(node.Frequency, 0, S3FifoNode<TKey, TValue>.MaxFrequency);
+                Assert.InRange(node.Frequency, 0, S3FifoNode.MaxFrequency);
                 Assert.False(node.IsPending);
             }
 
@@ -29,19 +28,17 @@ internal static class S3FifoIntegrity
             Assert.True(policy.GhostCapacity <= 64 + (16 * Math.Max(64, policy.Capacity)), $"ghost {policy.GhostCapacity}");
         });
 
-    private static void Walk<TKey, TValue, TTraits>(S3FifoQueue<TKey, TValue> queue, Queue name, HashSet<S3FifoNode<TKey, TValue>> linked)
-        where TValue : class
-        where TTraits : IEntryTraits<TValue>
+    private static void Walk(S3FifoQueue queue, Queue name, HashSet<S3FifoNode> linked)
     {
         long weight = 0;
         long count = 0;
-        S3FifoNode<TKey, TValue>? newer = null;
-        for (S3FifoNode<TKey, TValue>? node = queue.Head; node is not null; newer = node, node = node.TowardsTail)
+        S3FifoNode? newer = null;
+        for (S3FifoNode? node = queue.Head; node is not null; newer = node, node = node.TowardsTail)
         {
             Assert.True(linked.Add(node), "a node stands in two places");
             Assert.Equal(name, node.Queue);
             Assert.Same(newer, node.TowardsHead);
-            Assert.Equal(TTraits.WeightOf(node.Value!), node.Weight);
+            Assert.Equal(node.Value!.Weight, node.Weight);
             weight += node.Weight;
             count++;
         }
@@ -52,13 +49,15 @@ internal static class S3FifoIntegrity
     }
 }
 
-/// <summary>A value with a weight and a time to die.</summary>
-internal sealed record Item(int Id, long Weight = 1, long DeadAt = long.MaxValue)
+/// <summary>An entry that knows whose it is.</summary>
+internal sealed class Item : LocalEntry
 {
-    internal readonly struct Traits : IEntryTraits<Item>
+    public Item(int id, long weight = 1, long deadAt = long.MaxValue)
     {
-        public static long WeightOf(Item value) => value.Weight;
-
-        public static bool IsDead(Item value, long now) => value.DeadAt <= now;
+        Id = id;
+        Weight = weight;
+        DeadAt = deadAt;
     }
+
+    public int Id { get; }
 }

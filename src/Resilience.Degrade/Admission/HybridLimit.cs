@@ -1,0 +1,162 @@
+using Resilience.Context;
+namespace Resilience.Degrade;
+
+/// <summary>
+/// Decides how many requests may be inside at once. Found best of seven controllers in a discrete-event comparison: the only one that held goodput
+/// and critical work at 2, 8 and 64 cores without refusing anything at 0.7 of the capacity.
+/// </summary>
+/// <remarks>
+/// A ceiling always holds: the greater of 64 per core and half a second of the best throughput seen. While the process is hot (CPU, or a queue that
+/// stays long, and no garbage collection to explain it) the cap is twice what Little's law asks for at the best throughput and the shortest response
+/// time. That response time is nearly frozen: it may rise by 0.1 % a tick, which bounds the drift that limiters have which learn it under load,
+/// and still follows a service that has become slower for good.
+/// Two things were added to what was compared. Refusals at the ceiling with busy processors mean "hot" at once: the average would need six ticks, in
+/// which the ceiling refuses critical work like any other. And critical work has a lane of its own: it comes in while
+/// the surplus that was admitted before is still being worked off, and is bounded all the same.
+/// Pure maths; not thread-safe: the sampling thread's own.
+/// </remarks>
+internal sealed class HybridLimit(double cores)
+{
+    internal const double CeilingPerCore = 64;
+    internal const double CeilingSeconds = 0.5;
+    internal const double CpuWeight = 0.3;
+    internal const double PassDecayPerTick = 0.999;
+    internal const double RtGrowthPerTick = 1.001;
+    internal const int WindowTicks = 10;
+    internal const double MinHotQueueMs = 400;
+    internal const double HotQueuePerRt = 12;
+    internal const int ColdTicks = 10;
+    internal const int SurplusTicks = 10;
+    internal const long GcShadowMs = 1_000;
+    internal const int SamplesPerRt = 10;
+
+    private readonly double[] _passes = new double[WindowTicks];
+    private readonly double[] _ticks = new double[WindowTicks];
+    private double _cores = cores;
+    private int _at;
+    private double _cpu;
+    private double _rtSum;
+    private long _rtCount;
+    private long _gcUntil = long.MinValue;
+    private long _queuedSince = long.MinValue;
+    private int _calmTicks;
+    private int _hotTicks;
+
+    /// <summary>Whether the cap holds.</summary>
+    public bool IsHot { get; private set; }
+
+    /// <summary>The best throughput of one second, per second, slowly forgotten.</summary>
+    public double MaxPass { get; private set; }
+
+    /// <summary>The shortest mean response time, in milliseconds; 0 until it is known.</summary>
+    public double MinRt { get; private set; }
+
+    /// <summary>The CPU average.</summary>
+    public double CpuAverage => _cpu;
+
+    /// <summary>The bound that always holds.</summary>
+    public double Ceiling => Math.Max(CeilingPerCore * _cores, MaxPass * CeilingSeconds);
+
+    /// <summary>The bound that holds while hot.</summary>
+    public double Cap => Math.Max((2 * _cores) + 2, 2 * MaxPass * MinRt / 1000);
+
+    /// <summary>How many pieces of critical work are let in however many others are inside.</summary>
+    /// <remarks>Wider until the surplus from before the process was known to be hot is worked off: then each takes longer, so more are inside for the same rate.</remarks>
+    public int CriticalLane => (int)(IsHot && _hotTicks >= SurplusTicks ? Math.Min(Cap, Ceiling) : Ceiling / 2);
+
+    /// <summary>How many may be inside when a request of a priority arrives.</summary>
+    public int For(Priority priority) => (int)(IsHot ? Math.Min(Ceiling, Math.Max(1, Cap * Share(priority))) : Ceiling);
+
+    /// <summary>The share of the cap up to which a priority is admitted: the less it matters, the more room it leaves to others.</summary>
+    public static double Share(Priority priority) => priority switch
+    {
+        Priority.Critical => 1.25,
+        Priority.Normal => 1.0,
+        Priority.Low => 0.75,
+        _ => 0.5,
+    };
+
+    /// <summary>Takes one tick.</summary>
+    /// <param name="sample">The process over the tick.</param>
+    /// <param name="queueWaitMs">The longest wait in a queue over the tick, the thread pool's included.</param>
+    /// <param name="passed">How many requests succeeded in the tick.</param>
+    /// <param name="rtSumMs">The sum of their response times.</param>
+    /// <param name="refused">How many were refused in the tick because too many were inside.</param>
+    /// <param name="settings">The thresholds.</param>
+    /// <param name="availableCores">How many cores there are.</param>
+    public void Tick(in SystemSample sample, double queueWaitMs, long passed, double rtSumMs, long refused, AdmissionSettings settings, double availableCores)
+    {
+        _cores = availableCores;
+        if (sample.GcPauseMs > sample.ElapsedMs * 0.1)
+        {
+            _gcUntil = sample.NowMs + GcShadowMs;
+        }
+
+        LearnThroughput(passed, sample.ElapsedMs);
+        LearnResponseTime(passed, rtSumMs);
+        Decide(sample, queueWaitMs, refused, settings);
+    }
+
+    private void LearnThroughput(long passed, double elapsedMs)
+    {
+        _passes[_at] = passed;
+        _ticks[_at] = elapsedMs;
+        _at = (_at + 1) % WindowTicks;
+        double sum = 0;
+        double span = 0;
+        for (int i = 0; i < WindowTicks; i++)
+        {
+            sum += _passes[i];
+            span += _ticks[i];
+        }
+
+        // A window that has only begun would turn the first few requests into a high rate.
+        double perSecond = sum * 1000 / Math.Max(span, 1000);
+        MaxPass = Math.Max(MaxPass * PassDecayPerTick, perSecond);
+    }
+
+    private void LearnResponseTime(long passed, double rtSumMs)
+    {
+        MinRt *= RtGrowthPerTick;
+        _rtSum += rtSumMs;
+        _rtCount += passed;
+        if (_rtCount >= SamplesPerRt)
+        {
+            double mean = _rtSum / _rtCount;
+            MinRt = MinRt == 0 ? mean : Math.Min(MinRt, mean);
+            (_rtSum, _rtCount) = (0, 0);
+        }
+    }
+
+    private void Decide(in SystemSample sample, double queueWaitMs, long refused, AdmissionSettings settings)
+    {
+        bool collecting = sample.NowMs < _gcUntil;
+        if (!collecting)
+        {
+            // A collection's own threads would look like load.
+            _cpu += CpuWeight * (sample.Cpu - _cpu);
+        }
+
+        bool queued = queueWaitMs > Math.Max(settings.HotQueueWait.TotalMilliseconds, MinRt);
+        _queuedSince = !queued ? long.MinValue : _queuedSince == long.MinValue ? sample.NowMs : _queuedSince;
+        bool queuedLong = queued && sample.NowMs - _queuedSince >= Math.Max(MinHotQueueMs, HotQueuePerRt * MinRt);
+        bool full = !IsHot && refused > 0 && sample.Cpu > settings.HotCpu;
+        if (full)
+        {
+            _cpu = Math.Max(_cpu, sample.Cpu);
+        }
+
+        bool pressed = _cpu > settings.HotCpu || queuedLong;
+        if (pressed && !collecting)
+        {
+            _hotTicks = IsHot ? _hotTicks + 1 : 0;
+            IsHot = true;
+            _calmTicks = 0;
+        }
+        else if (IsHot)
+        {
+            _calmTicks = !pressed && _cpu < settings.ColdCpu ? _calmTicks + 1 : 0;
+            IsHot = _calmTicks < ColdTicks;
+        }
+    }
+}

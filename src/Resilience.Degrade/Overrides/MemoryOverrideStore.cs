@@ -1,0 +1,20 @@
+using System.Runtime.CompilerServices;
+
+namespace Resilience.Degrade;
+
+/// <summary>Keeps overrides in this process alone: they end with it.</summary>
+internal sealed class MemoryOverrideStore : IOverrideStore
+{
+    private long _revision;
+
+    public ValueTask<IReadOnlyList<OverrideCommand>> LoadAsync(CancellationToken cancellationToken) => new([]);
+
+    public ValueTask<OverrideCommand> AppendAsync(OverrideCommand command, CancellationToken cancellationToken) =>
+        new(command with { Revision = Interlocked.Increment(ref _revision) });
+
+    public async IAsyncEnumerable<OverrideCommand> WatchAsync([EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        await Task.Delay(Timeout.Infinite, cancellationToken).ConfigureAwait(false);
+        yield break;
+    }
+}

@@ -1,0 +1,42 @@
+using Microsoft.FeatureManagement;
+using Resilience.Degrade;
+
+namespace Resilience.FeatureManagement;
+
+/// <summary>
+/// Puts degradation in front of the definitions of features: while a declared feature is off, its definition is "disabled", whatever filters it has. All
+/// that asks for definitions follows: feature managers, snapshots, <c>[FeatureGate]</c>, variants.
+/// </summary>
+/// <remarks>Thread-safe.</remarks>
+internal sealed class DegradableDefinitionProvider(IFeatureDefinitionProvider inner, IDegradation degradation) : IFeatureDefinitionProvider
+{
+    public async Task<FeatureDefinition> GetFeatureDefinitionAsync(string featureName)
+    {
+        if (!Feature.TryGet(featureName, out Feature? feature))
+        {
+            return await inner.GetFeatureDefinitionAsync(featureName).ConfigureAwait(false);
+        }
+
+        if (degradation.StateOf(feature) == FeatureState.Off)
+        {
+            return Disabled(featureName);
+        }
+
+        // A feature that only this process declares is on while nothing switches it off.
+        return await inner.GetFeatureDefinitionAsync(featureName).ConfigureAwait(false) ?? Enabled(featureName);
+    }
+
+    public async IAsyncEnumerable<FeatureDefinition> GetAllFeatureDefinitionsAsync()
+    {
+        await foreach (FeatureDefinition definition in inner.GetAllFeatureDefinitionsAsync().ConfigureAwait(false))
+        {
+            yield return Feature.TryGet(definition.Name, out Feature? feature) && degradation.StateOf(feature) == FeatureState.Off
+                ? Disabled(definition.Name)
+                : definition;
+        }
+    }
+
+    private static FeatureDefinition Disabled(string name) => new() { Name = name, Status = FeatureStatus.Disabled };
+
+    private static FeatureDefinition Enabled(string name) => new() { Name = name, EnabledFor = [new FeatureFilterConfiguration { Name = "AlwaysOn" }] };
+}

@@ -1,0 +1,235 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Logging;
+
+namespace Resilience.Pools;
+
+/// <summary>
+/// A pool per key, such as a mail server or a tenant's database, with a bound per key and a bound over all of them. A key whose backend
+/// is down or slow fills no more than its own pool. A key that nobody uses vanishes.
+/// </summary>
+/// <typeparam name="TKey">The key. It stands in no error, log or metric.</typeparam>
+/// <typeparam name="T">The resource.</typeparam>
+/// <remarks>All members are thread-safe.</remarks>
+public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable, IDisposable
+    where TKey : notnull
+    where T : class
+{
+    private readonly ConcurrentDictionary<TKey, Member> _members = new();
+    private readonly Func<TKey, IResourceFactory<T>> _factory;
+    private readonly TimeProvider _time;
+    private readonly ILogger? _logger;
+    private readonly PoolMetrics _metrics;
+    private readonly SharedBound _bound;
+    private readonly int _maxTotal;
+    private readonly TimeSpan _keyIdleTimeout;
+    private readonly ITimer _timer;
+    private volatile PoolOptions _perKey;
+    private volatile bool _isClosed;
+
+    /// <summary>Makes a keyed pool. Nothing is created before the first acquire.</summary>
+    /// <param name="name">Its name in errors, logs and metrics, the same for all keys.</param>
+    /// <param name="factory">Makes the factory of a key's resources.</param>
+    /// <param name="options">The settings, copied; defaults when <see langword="null"/>.</param>
+    /// <param name="timeProvider">The clock; the system's when <see langword="null"/>.</param>
+    /// <param name="logger">Where leaks and outages are told; nowhere when <see langword="null"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A setting is out of its range.</exception>
+    /// <exception cref="Settings.SettingsException">The settings per key are not valid.</exception>
+    public KeyedResourcePool(string name, Func<TKey, IResourceFactory<T>> factory, KeyedPoolOptions? options = null, TimeProvider? timeProvider = null, ILogger? logger = null)
+        : this(name, factory, options ?? new KeyedPoolOptions(), timeProvider, logger, PoolMetrics.Shared)
+    {
+    }
+
+    internal KeyedResourcePool(string name, Func<TKey, IResourceFactory<T>> factory, KeyedPoolOptions options, TimeProvider? timeProvider, ILogger? logger, PoolMetrics metrics)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        ArgumentNullException.ThrowIfNull(factory);
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxTotal, 1, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.KeyIdleTimeout, TimeSpan.FromMilliseconds(10), nameof(options));
+        IReadOnlyList<Settings.SettingsError> errors = Settings.SettingsReader.Check($"Resilience:Pools:{name}", options.PerKey);
+        if (errors.Count > 0)
+        {
+            throw new Settings.SettingsException(errors);
+        }
+
+        Name = name;
+        _factory = factory;
+        _perKey = options.PerKey.Copy();
+        _maxTotal = options.MaxTotal;
+        _keyIdleTimeout = options.KeyIdleTimeout;
+        _time = timeProvider ?? TimeProvider.System;
+        _logger = logger;
+        _metrics = metrics;
+        _bound = new SharedBound(_maxTotal);
+        AsyncFlowControl? flow = ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
+        TimeSpan period = TimeSpan.FromTicks(Math.Min(_keyIdleTimeout.Ticks / 2, TimeSpan.TicksPerMinute));
+        _timer = _time.CreateTimer(static pool => ((KeyedResourcePool<TKey, T>)pool!).ForgetIdleKeys(), this, period, period);
+        flow?.Undo();
+        _metrics.Add(this);
+    }
+
+    /// <inheritdoc/>
+    public string Name { get; }
+
+    /// <summary>How many keys have a pool now.</summary>
+    public int KeyCount => _members.Count;
+
+    /// <summary>Leases a resource of a key; see <see cref="ResourcePool{T}.AcquireAsync(CancellationToken, string, int)"/> for what is thrown.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <param name="callerFile">Filled in by the compiler.</param>
+    /// <param name="callerLine">Filled in by the compiler.</param>
+    public ValueTask<PoolLease<T>> AcquireAsync(TKey key, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    {
+        ValueTask<PoolLease<T>> lease = Find(key).AcquireAsync(cancellationToken, callerFile, callerLine);
+        return lease.IsCompletedSuccessfully ? lease : RetryAsync(lease, key, callerFile, callerLine, cancellationToken);
+    }
+
+    /// <summary>The state of one key's pool; <see langword="null"/> when it has none.</summary>
+    /// <param name="key">The key.</param>
+    public PoolSnapshot? Snapshot(TKey key) => _members.TryGetValue(key, out Member? member) ? member.Pool.Snapshot() : null;
+
+    /// <summary>All keys together; the limit is that over all, the backend's state the worst of any key.</summary>
+    public PoolSnapshot Snapshot()
+    {
+        PoolSnapshot[] all = [.. _members.Values.Select(member => member.Pool.Snapshot())];
+        return new PoolSnapshot
+        {
+            Name = Name,
+            MaxSize = _maxTotal,
+            Limit = _maxTotal,
+            MinIdle = 0,
+            Open = _bound.Taken,
+            Idle = all.Sum(pool => pool.Idle),
+            Leased = all.Sum(pool => pool.Leased),
+            Creating = all.Sum(pool => pool.Creating),
+            Checking = all.Sum(pool => pool.Checking),
+            Closing = all.Sum(pool => pool.Closing),
+            Waiting = all.Sum(pool => pool.Waiting),
+            Backend = all.Select(pool => pool.Backend).DefaultIfEmpty().Max(),
+            CreateFailures = all.Select(pool => pool.CreateFailures).DefaultIfEmpty().Max(),
+            IsClosed = _isClosed,
+            Timeouts = all.Sum(pool => pool.Timeouts),
+            Leaks = all.Sum(pool => pool.Leaks),
+            Reclaims = all.Sum(pool => pool.Reclaims),
+            StaleReturns = all.Sum(pool => pool.StaleReturns),
+            Created = all.Sum(pool => pool.Created),
+            Destroyed = all.Sum(pool => pool.Destroyed),
+            Holders = [.. all.SelectMany(pool => pool.Holders).OrderByDescending(holder => holder.Age)],
+        };
+    }
+
+    /// <inheritdoc/>
+    public Task ClearAsync(TimeSpan pace = default, CancellationToken cancellationToken = default) =>
+        Task.WhenAll(_members.Values.Select(member => member.Pool.ClearAsync(pace, cancellationToken)));
+
+    /// <summary>Changes the bound per key.</summary>
+    /// <param name="maxSize">The new bound, from 1 to 65,536.</param>
+    public void Resize(int maxSize)
+    {
+        PoolOptions options = _perKey.Copy();
+        options.MaxSize = maxSize;
+        _perKey = options;
+        foreach (Member member in _members.Values)
+        {
+            member.Pool.Resize(maxSize);
+        }
+    }
+
+    /// <summary>Closes the pools of all keys; see <see cref="ResourcePool{T}.DrainAsync(TimeSpan?)"/>.</summary>
+    /// <param name="timeout">How long leases may still last; the options' when <see langword="null"/>.</param>
+    public async Task<PoolDrainResult> DrainAsync(TimeSpan? timeout = null)
+    {
+        _isClosed = true;
+        await _timer.DisposeAsync().ConfigureAwait(false);
+        PoolDrainResult[] results = await Task.WhenAll(_members.Values.Select(member => member.Pool.DrainAsync(timeout))).ConfigureAwait(false);
+        _metrics.Remove(this);
+        return new PoolDrainResult(results.Sum(result => result.Returned), results.Sum(result => result.Reclaimed), results.All(result => result.IsEmpty));
+    }
+
+    /// <summary>Drains with the options' timeout.</summary>
+    public async ValueTask DisposeAsync() => await DrainAsync().ConfigureAwait(false);
+
+    /// <summary>Begins to drain, and does not wait for it; prefer <see cref="DisposeAsync"/>.</summary>
+    public void Dispose() => _ = DrainAsync();
+
+    private async ValueTask<PoolLease<T>> RetryAsync(ValueTask<PoolLease<T>> attempt, TKey key, string file, int line, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            try
+            {
+                return await attempt.ConfigureAwait(false);
+            }
+            catch (PoolClosedException) when (!_isClosed)
+            {
+                // The key was being forgotten just now; it gets a new pool.
+                attempt = Find(key).AcquireAsync(cancellationToken, file, line);
+            }
+        }
+    }
+
+    private ResourcePool<T> Find(TKey key)
+    {
+        if (_isClosed)
+        {
+            throw new PoolClosedException(Name);
+        }
+
+        if (!_members.TryGetValue(key, out Member? member))
+        {
+            // Lazy, so that of several callers at once one makes the pool.
+            member = _members.GetOrAdd(key, static (key, owner) => new Member(() => owner.Make(key)), this);
+        }
+
+        member.UsedAt = _time.GetTimestamp();
+        ResourcePool<T> pool = member.Pool;
+        if (_isClosed)
+        {
+            // The drain may not have seen this one.
+            pool.Dispose();
+        }
+
+        return pool;
+    }
+
+    private ResourcePool<T> Make(TKey key)
+    {
+        var pool = new ResourcePool<T>(Name, _factory(key), _perKey, _time, _logger, _metrics, admission: null, _bound);
+        _bound.Join(pool);
+        return pool;
+    }
+
+    private void ForgetIdleKeys()
+    {
+        foreach ((TKey key, Member member) in _members)
+        {
+            if (_time.GetElapsedTime(member.UsedAt) < _keyIdleTimeout)
+            {
+                continue;
+            }
+
+            PoolSnapshot snapshot = member.Pool.Snapshot();
+            if (snapshot is { Leased: 0, Waiting: 0, Creating: 0, Checking: 0 } && _members.TryRemove(KeyValuePair.Create(key, member)))
+            {
+                // Idle resources go with it. A caller who found the pool a moment ago is sent to a new one.
+                _bound.Leave(member.Pool);
+                member.Pool.Dispose();
+            }
+        }
+    }
+
+    private sealed class Member(Func<ResourcePool<T>> make)
+    {
+        private readonly Lazy<ResourcePool<T>> _pool = new(make);
+        private long _usedAt;
+
+        public ResourcePool<T> Pool => _pool.Value;
+
+        public long UsedAt
+        {
+            get => Interlocked.Read(ref _usedAt);
+            set => Interlocked.Exchange(ref _usedAt, value);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+using System.Collections.Concurrent;
+
+namespace Resilience.Pools;
+
+/// <summary>
+/// A bound over the pools of all keys. Who could not have a place is remembered in order, and asked again when one comes free. It never
+/// calls a member while it holds its lock, because members call it under theirs.
+/// </summary>
+internal sealed class SharedBound(int most) : ISharedBound
+{
+    private readonly Lock _lock = new(); // guards _wanting, _isWanting, _taken
+    private readonly Queue<IBoundMember> _wanting = new();
+    private readonly HashSet<IBoundMember> _isWanting = [];
+    private readonly ConcurrentDictionary<IBoundMember, bool> _members = new();
+    private int _taken;
+    private volatile int _wantingCount;
+
+    public bool IsWanted => _wantingCount > 0;
+
+    public int Taken => Volatile.Read(ref _taken);
+
+    public void Join(IBoundMember member) => _members.TryAdd(member, true);
+
+    public void Leave(IBoundMember member) => _members.TryRemove(member, out _);
+
+    public bool TryTake(IBoundMember member)
+    {
+        lock (_lock)
+        {
+            if (_taken < most)
+            {
+                _taken++;
+                return true;
+            }
+
+            if (_isWanting.Add(member))
+            {
+                _wanting.Enqueue(member);
+                _wantingCount = _wanting.Count;
+                Interlocked.MemoryBarrier();
+            }
+
+            return false;
+        }
+    }
+
+    public void Release()
+    {
+        lock (_lock)
+        {
+            _taken--;
+        }
+
+        // One that no longer wants the place takes none; then it is the next one's.
+        while (NextUnderBound() is { } member)
+        {
+            member.Retry();
+        }
+    }
+
+    public void MakeRoomFor(IBoundMember member)
+    {
+        foreach (IBoundMember other in _members.Keys)
+        {
+            if (!ReferenceEquals(other, member) && other.TryGiveUpIdle())
+            {
+                return;
+            }
+        }
+    }
+
+    private IBoundMember? NextUnderBound()
+    {
+        lock (_lock)
+        {
+            if (_taken >= most || !_wanting.TryDequeue(out IBoundMember? member))
+            {
+                return null;
+            }
+
+            _isWanting.Remove(member);
+            _wantingCount = _wanting.Count;
+            return member;
+        }
+    }
+}

@@ -1,0 +1,31 @@
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Resilience.Caching.Guard;
+using Resilience.Redis;
+using Resilience.Redis.Guard;
+
+namespace Microsoft.Extensions.DependencyInjection;
+
+/// <summary>Shares bloom guards between nodes through Redis.</summary>
+public static class RedisGuardServiceCollectionExtensions
+{
+    /// <summary>
+    /// Gives every bloom guard its journal in Redis, so that a key that one node adds is refused by none. Needs
+    /// <see cref="RedisServiceCollectionExtensions.AddResilienceRedis(IServiceCollection, Action{RedisOptions})"/>, which it calls.
+    /// Where no Redis is configured guards stay local.
+    /// </summary>
+    /// <param name="services">The services.</param>
+    /// <param name="isHandedIn">Whether the application hands its own multiplexer in, so that there is a Redis though none is configured.</param>
+    /// <returns>The services.</returns>
+    /// <remarks>Calling it twice is harmless. Must be called on every node that reads or writes through a guard of the same name.</remarks>
+    public static IServiceCollection AddRedisGuardJournal(this IServiceCollection services, bool isHandedIn = false)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        services.AddResilienceRedis();
+        services.TryAddKeyedSingleton<IGuardJournal>(KeyedService.AnyKey, (provider, key) =>
+        {
+            RedisConnection connection = provider.GetRequiredService<RedisConnection>();
+            return isHandedIn || !string.IsNullOrWhiteSpace(connection.Options.Configuration) ? new RedisGuardJournal(connection, (string)key!) : null!;
+        });
+        return services;
+    }
+}

@@ -1,0 +1,153 @@
+using System.Net.Http.Headers;
+
+namespace Resilience.Context.Tests.Propagation;
+
+public sealed class ScopePropagationHandlerTests
+{
+    private static readonly ScopeKey<string> Tenant = new("tenant", ScopeFlow.Propagate);
+    private static readonly ScopeKey<string> Local = new("local", ScopeFlow.Detach);
+    private static readonly ScopeKey<string> Secret = new("secret", ScopeFlow.Sensitive);
+    private static readonly ScopeKey<int> Shard = new("shard", ScopeFlow.Propagate, static value => value.ToString(), int.Parse);
+    private readonly ManualTimeProvider _clock = new();
+
+    [Fact]
+    public async Task Send_InScope_CarriesWhatMayTravel()
+    {
+        using RequestScope scope = Begin(1000);
+        scope.Set(Tenant, "acme, inc;\r\nX-Evil: 1");
+        scope.Set(Shard, 7);
+        scope.Set(Local, "local");
+        scope.Set(Secret, "hunter2");
+        HttpRequestMessage sent = await SendAsync();
+        Assert.Equal("980", Header(sent, DeadlineCodec.TimeoutHeader));
+        Assert.Equal("r-1", Header(sent, ScopeHeaders.RequestId));
+        Assert.Equal("low", Header(sent, ScopeHeaders.Priority));
+        Assert.Equal("tenant=acme%2C%20inc%3B%0D%0AX-Evil%3A%201,shard=7", Header(sent, ScopeHeaders.Baggage));
+    }
+
+    [Fact]
+    public async Task Send_NoScope_CarriesNothing() => Assert.Empty((await SendAsync()).Headers);
+
+    [Fact]
+    public async Task Send_Grpc_CarriesGrpcTimeout()
+    {
+        using RequestScope scope = Begin(1000);
+        HttpRequestMessage sent = await SendAsync(change: static request =>
+        {
+            request.Method = HttpMethod.Post;
+            request.Content = new ByteArrayContent([]);
+            request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/grpc+proto");
+        });
+        Assert.Equal("980m", Header(sent, DeadlineCodec.GrpcTimeoutHeader));
+        Assert.Null(Header(sent, DeadlineCodec.TimeoutHeader));
+    }
+
+    [Theory]
+    [InlineData("500", "500")]
+    [InlineData("5000", "980")]
+    [InlineData("nonsense", "980")]
+    public async Task Send_DeadlineSetByTheClientItself_TheShorterGoes(string own, string expected)
+    {
+        using RequestScope scope = Begin(1000);
+        HttpRequestMessage sent = await SendAsync(change: request => request.Headers.TryAddWithoutValidation(DeadlineCodec.TimeoutHeader, own));
+        Assert.Equal(expected, Header(sent, DeadlineCodec.TimeoutHeader));
+    }
+
+    [Fact]
+    public async Task Send_TooLittleLeft_IsNotSent()
+    {
+        using RequestScope scope = Begin(1000);
+        _clock.Advance(TimeSpan.FromMilliseconds(994));
+        bool isSent = false;
+        var error = await Assert.ThrowsAsync<DeadlineExceededException>(() => SendAsync(send: (_, _) =>
+        {
+            isSent = true;
+            return Task.FromResult(new HttpResponseMessage());
+        }));
+        Assert.False(isSent);
+        Assert.Equal(6, error.Remaining.TotalMilliseconds);
+        Assert.DoesNotContain("secret-path", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Send_DeadlinePassesOnTheWay_IsCancelledAndNamed()
+    {
+        using RequestScope scope = Begin(1000);
+        Task<HttpRequestMessage> sending = SendAsync(send: static async (_, token) =>
+        {
+            await Task.Delay(Timeout.Infinite, token);
+            return new HttpResponseMessage();
+        });
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        await Assert.ThrowsAsync<DeadlineExceededException>(() => sending);
+    }
+
+    [Fact]
+    public async Task Send_CallerCancels_IsAPlainCancellation()
+    {
+        using RequestScope scope = Begin(1000);
+        using var caller = new CancellationTokenSource();
+        Task<HttpRequestMessage> sending = SendAsync(cancellationToken: caller.Token, send: static async (_, token) =>
+        {
+            await Task.Delay(Timeout.Infinite, token);
+            return new HttpResponseMessage();
+        });
+        await caller.CancelAsync();
+        OperationCanceledException error = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sending);
+        Assert.IsNotType<DeadlineExceededException>(error);
+    }
+
+    [Theory]
+    [InlineData("http://inventory/x", true)]
+    [InlineData("http://a.internal.example/x", true)]
+    [InlineData("http://inventory.evil.example/x", false)]
+    [InlineData("http://internal.example.evil/x", false)]
+    public async Task Send_ForeignHost_IsToldNothing(string uri, bool isTold)
+    {
+        using RequestScope scope = Begin(1000);
+        var options = new ScopePropagationOptions { Hosts = { "inventory", ".internal.example" } };
+        HttpRequestMessage sent = await SendAsync(options, request => request.RequestUri = new Uri(uri));
+        Assert.Equal(isTold, sent.Headers.Any());
+    }
+
+    [Fact]
+    public async Task Send_SameMessageTwice_TheDeadlineShrinksAndBaggageStandsOnce()
+    {
+        using RequestScope scope = Begin(1000);
+        scope.Set(Tenant, "acme");
+        using var request = new HttpRequestMessage(HttpMethod.Get, "http://inventory/");
+        request.Headers.TryAddWithoutValidation(ScopeHeaders.Baggage, "other=1");
+        using var invoker = Invoker(null, static (_, _) => Task.FromResult(new HttpResponseMessage()));
+        for (int attempt = 0; attempt < 2; attempt++)
+        {
+            (await invoker.SendAsync(request, TestContext.Current.CancellationToken)).Dispose();
+            _clock.Advance(TimeSpan.FromMilliseconds(500));
+        }
+
+        Assert.Equal("490", Header(request, DeadlineCodec.TimeoutHeader));
+        Assert.Equal("other=1,tenant=acme", Header(request, ScopeHeaders.Baggage));
+    }
+
+    private static string? Header(HttpRequestMessage request, string name) =>
+        request.Headers.NonValidated.TryGetValues(name, out HeaderStringValues values) ? values.ToString() : null;
+
+    private static HttpMessageInvoker Invoker(ScopePropagationOptions? options, Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> send) =>
+        new(new ScopePropagationHandler(options) { InnerHandler = new Stub(send) });
+
+    private static async Task<HttpRequestMessage> SendAsync(ScopePropagationOptions? options = null, Action<HttpRequestMessage>? change = null, Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>>? send = null, CancellationToken cancellationToken = default)
+    {
+        var request = new HttpRequestMessage(HttpMethod.Get, "http://inventory/secret-path");
+        change?.Invoke(request);
+        using HttpMessageInvoker invoker = Invoker(options, send ?? (static (_, _) => Task.FromResult(new HttpResponseMessage())));
+        (await invoker.SendAsync(request, cancellationToken)).Dispose();
+        return request;
+    }
+
+    private RequestScope Begin(int milliseconds) =>
+        RequestScope.Begin(new ScopeOptions { Id = "r-1", Priority = Priority.Low, Timeout = TimeSpan.FromMilliseconds(milliseconds), TimeProvider = _clock });
+
+    private sealed class Stub(Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> send) : HttpMessageHandler
+    {
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) => send(request, cancellationToken);
+    }
+}

@@ -1,0 +1,29 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.FeatureManagement;
+using Resilience.Context;
+
+namespace Resilience.Degrade.Tests.FeatureManagement;
+
+public sealed class WithDegradationTests
+{
+    private static readonly Feature Managed = Feature.Declare("m-managed", Priority.Low);
+
+    [Fact]
+    public async Task IsEnabled_FollowsTheDegradation()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(
+            new() { ["Features:m-managed"] = "Off" },
+            builder => builder.AddFeature(Managed).Services.AddFeatureManagement().WithDegradation().WithDegradation());
+        var features = host.Services.GetRequiredService<IFeatureManager>();
+        Assert.False(await features.IsEnabledAsync("m-managed"));
+        host.Reload(new() { ["Features:m-managed"] = "On" });
+        FeatureDefinition definition = await host.Services.GetRequiredService<IFeatureDefinitionProvider>().GetFeatureDefinitionAsync("m-managed");
+        Assert.Equal("AlwaysOn", Assert.Single(definition.EnabledFor).Name);
+        Assert.True(await features.IsEnabledAsync("m-managed"));
+        await host.Degradation.OverrideAsync(Managed, FeatureState.Off, "test", "test");
+        Assert.False(await features.IsEnabledAsync("m-managed"));
+        Assert.False(await features.IsEnabledAsync("m-somebody-elses"));
+        var variants = host.Services.GetRequiredService<IVariantFeatureManager>();
+        Assert.False(await variants.IsEnabledAsync("m-managed"));
+    }
+}

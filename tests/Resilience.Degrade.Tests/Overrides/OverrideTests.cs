@@ -1,0 +1,213 @@
+using System.Runtime.CompilerServices;
+using System.Threading.Channels;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Resilience.Context;
+using Resilience.TestKit;
+
+namespace Resilience.Degrade.Tests.Overrides;
+
+public sealed class OverrideTests
+{
+    private static readonly Feature Export = Feature.Declare("o-export", Priority.Low);
+    private static readonly OverrideCodec Codec = new(new byte[32]);
+
+    [Fact]
+    public async Task Override_BeatsConfiguration_AndEndsByItself()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(new() { ["Features:o-export"] = "On" });
+        await host.Degradation.OverrideAsync(Export, FeatureState.Off, "INC-7", "ann", TimeSpan.FromMinutes(5));
+        FeatureDecision decision = host.Degradation.Decide(Export);
+        Assert.Equal((FeatureState.Off, DecisionSource.Override, "INC-7 (ann)"), (decision.State, decision.Source, decision.Reason));
+        Assert.Equal(host.Time.GetUtcNow().AddMinutes(5), decision.Until);
+        host.Time.Advance(TimeSpan.FromMinutes(4.9));
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+        host.Time.Advance(TimeSpan.FromMinutes(0.2));
+        Assert.Equal(FeatureState.Normal, host.Degradation.StateOf(Export));
+        Assert.Single(host.Logs.WithId(4010));
+        Assert.Single(host.Logs.WithId(4007));
+    }
+
+    [Fact]
+    public async Task Override_WallClockJumps_TheTermDoesNot()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync();
+        await host.Degradation.OverrideAsync(Export, FeatureState.Off, "INC-7", "ann", TimeSpan.FromMinutes(5));
+        host.Time.SetUtcNow(host.Time.GetUtcNow().AddYears(-1));
+        host.Time.Advance(TimeSpan.FromMinutes(4.9));
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+        host.Time.SetUtcNow(host.Time.GetUtcNow().AddYears(3));
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+        host.Time.Advance(TimeSpan.FromMinutes(0.2));
+        Assert.Equal(FeatureState.Normal, host.Degradation.StateOf(Export));
+    }
+
+    [Fact]
+    public async Task Override_DefaultTermAndBounds_AreThirtyMinutesAndADay()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync();
+        OverrideCommand command = await host.Degradation.OverrideAsync(Export, FeatureState.Off, "why", "who");
+        Assert.Equal(TimeSpan.FromMinutes(30), command.Ttl);
+        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(async () => await host.Degradation.OverrideAsync(Export, FeatureState.Off, "why", "who", TimeSpan.FromHours(24.1)));
+        await Assert.ThrowsAsync<ArgumentException>(async () => await host.Degradation.OverrideAsync(Export, FeatureState.Off, " ", "who"));
+        await Assert.ThrowsAsync<ArgumentException>(async () => await host.Degradation.OverrideAsync(Export, FeatureState.Off, "why", ""));
+    }
+
+    [Fact]
+    public async Task Lift_BeforeTheEnd_TheConfigurationHoldsAgain()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync();
+        await host.Degradation.OverrideAsync(Export, FeatureState.Off, "why", "who");
+        await host.Degradation.LiftOverrideAsync(Export, "over", "who");
+        Assert.Equal(FeatureState.Normal, host.Degradation.StateOf(Export));
+        Assert.Equal([FeatureState.Off, null], host.Degradation.RecentOverrides.Select(entry => entry.Command.State));
+    }
+
+    [Fact]
+    public async Task Audit_Broken_DoingLessGoesOnAndDoingMoreDoesNot()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(null, builder => builder.AddOverrideAudit<BrokenAudit>());
+        await host.Degradation.OverrideAsync(Export, FeatureState.Off, "why", "who");
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+        await Assert.ThrowsAsync<IOException>(async () => await host.Degradation.OverrideAsync(Export, FeatureState.Normal, "why", "who"));
+        await Assert.ThrowsAsync<IOException>(async () => await host.Degradation.LiftOverrideAsync(Export, "why", "who"));
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+    }
+
+    [Fact]
+    public async Task Store_Lost_DoingLessHoldsHereAndNothingElseChanges()
+    {
+        var store = new TestStore();
+        await using DegradeHost host = await StartAsync(store);
+        await host.Degradation.OverrideAsync(Export, FeatureState.Degraded, "why", "who");
+        store.IsLost = true;
+        store.Commands.Writer.TryComplete(new IOException("lost"));
+        await host.Logs.WaitForAsync(entry => entry.Id.Id == 4013);
+        Assert.Equal(FeatureState.Degraded, host.Degradation.StateOf(Export));
+        await host.Degradation.OverrideAsync(Export, FeatureState.Off, "worse", "who");
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+        await Assert.ThrowsAsync<IOException>(async () => await host.Degradation.OverrideAsync(Export, FeatureState.Normal, "why", "who"));
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+    }
+
+    [Fact]
+    public async Task Receive_ReplayedStaleOldOrEndless_IsRejected()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync();
+        OverrideDesk desk = host.Services.GetRequiredService<OverrideDesk>();
+        DateTimeOffset now = host.Time.GetUtcNow();
+        OverrideCommand good = Command(now) with { Revision = 5 };
+        Assert.Null(desk.Receive(good, fresh: true));
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+        Assert.Equal("it was seen before", desk.Receive(good, fresh: true));
+        Assert.StartsWith("its revision", desk.Receive(Command(now) with { Revision = 5 }, fresh: true), StringComparison.Ordinal);
+        Assert.StartsWith("it was issued", desk.Receive(Command(now.AddSeconds(-61)) with { Revision = 6 }, fresh: true), StringComparison.Ordinal);
+        Assert.StartsWith("it was issued", desk.Receive(Command(now.AddSeconds(61)) with { Revision = 6 }, fresh: true), StringComparison.Ordinal);
+        Assert.StartsWith("its term", desk.Receive(Command(now) with { Revision = 6, Ttl = TimeSpan.FromDays(2) }, fresh: true), StringComparison.Ordinal);
+        Assert.StartsWith("it has no reason", desk.Receive(Command(now) with { Revision = 6, Reason = "" }, fresh: true), StringComparison.Ordinal);
+        Assert.Equal("it has no nonce", desk.Receive(Command(now) with { Revision = 6, Nonce = "" }, fresh: true));
+        Assert.Equal(7, host.Logs.WithId(4011).Count);
+
+        // Last year's incident is not in force when it is loaded from a store.
+        Assert.Equal("it has ended", desk.Receive(Command(now.AddYears(-1)) with { Revision = 9 }, fresh: false));
+    }
+
+    [Fact]
+    public void Codec_RoundTripAndEveryTamperedByte_OnlyTheOriginalIsRead()
+    {
+        OverrideCommand command = Command(DateTimeOffset.FromUnixTimeMilliseconds(1_790_000_000_000)) with { Revision = 3, Reason = "a;b:\"c\"" };
+        string text = Codec.Write(command);
+        Assert.Equal(command, Codec.TryRead(text, out string? problem));
+        Assert.Null(problem);
+        Assert.Null(new OverrideCodec([.. Enumerable.Repeat((byte)1, 32)]).TryRead(text, out problem));
+        Assert.Equal("its signature is not right", problem);
+        Assert.Null(Codec.TryRead(text.Replace("\"hmac\"", "\"x\"", StringComparison.Ordinal), out problem));
+        Assert.Equal("it is not signed", problem);
+        int read = 0;
+        for (int i = 0; i < text.Length; i++)
+        {
+            string tampered = string.Concat(text.AsSpan(0, i), ((char)(text[i] ^ 1)).ToString(), text.AsSpan(i + 1));
+            read += Codec.TryRead(tampered, out _) is { } other && other != command ? 1 : 0;
+        }
+
+        Assert.Equal(0, read);
+        Assert.Null(Codec.TryRead("[]", out problem));
+        Assert.Equal("it is malformed", problem);
+    }
+
+    [Fact]
+    public async Task File_AfterARestart_TheOverrideHoldsForTheRestOfItsTerm()
+    {
+        string file = Path.Combine(Directory.CreateTempSubdirectory("overrides").FullName, "overrides.json");
+        var settings = new Dictionary<string, string?> { ["Overrides:SigningKey"] = Convert.ToBase64String(new byte[32]) };
+        await using (DegradeHost first = await DegradeHost.StartAsync(new(settings), builder => builder.AddOverrideFile(file)))
+        {
+            await first.Degradation.OverrideAsync(Export, FeatureState.Off, "INC-9", "bob", TimeSpan.FromHours(1));
+        }
+
+        await using (DegradeHost second = await DegradeHost.StartAsync(new(settings), builder => builder.AddOverrideFile(file)))
+        {
+            for (int i = 0; i < 500 && second.Degradation.StateOf(Export) != FeatureState.Off; i++)
+            {
+                await Task.Delay(10); // the desk loads on a thread of the pool
+            }
+
+            Assert.Equal("INC-9 (bob)", second.Degradation.Decide(Export).Reason);
+            second.Time.Advance(TimeSpan.FromHours(1.1));
+            Assert.Equal(FeatureState.Normal, second.Degradation.StateOf(Export));
+        }
+
+        await File.WriteAllTextAsync(file, (await File.ReadAllTextAsync(file)).Replace("bob", "eve", StringComparison.Ordinal));
+        await using DegradeHost third = await DegradeHost.StartAsync(new(settings), builder => builder.AddOverrideFile(file));
+        await third.Logs.WaitForAsync(entry => entry.Id.Id == 4011);
+        Assert.Equal(FeatureState.Normal, third.Degradation.StateOf(Export));
+    }
+
+    [Fact]
+    public async Task File_WithoutAKey_FailsWithWhatToDo()
+    {
+        var error = await Assert.ThrowsAsync<InvalidOperationException>(() => DegradeHost.StartAsync(null, builder => builder.AddOverrideFile("/tmp/none")));
+        Assert.Contains("SigningKey", error.Message, StringComparison.Ordinal);
+    }
+
+    private static OverrideCommand Command(DateTimeOffset issued) => new()
+    {
+        Feature = Export.Name,
+        State = FeatureState.Off,
+        Reason = "why",
+        Who = "who",
+        IssuedAt = issued,
+        Ttl = TimeSpan.FromMinutes(10),
+        Nonce = Guid.NewGuid().ToString("N"),
+    };
+
+    private static Task<DegradeHost> StartAsync(IOverrideStore store) =>
+        DegradeHost.StartAsync(null, builder => builder.Services.Replace(ServiceDescriptor.Singleton(store)));
+
+    private sealed class BrokenAudit : IOverrideAudit
+    {
+        public ValueTask WriteAsync(OverrideAuditEntry entry, CancellationToken cancellationToken) => throw new IOException("disk full");
+    }
+
+    private sealed class TestStore : IOverrideStore
+    {
+        private long _revision;
+
+        public bool IsLost { get; set; }
+
+        public Channel<OverrideCommand> Commands { get; } = Channel.CreateUnbounded<OverrideCommand>();
+
+        public ValueTask<IReadOnlyList<OverrideCommand>> LoadAsync(CancellationToken cancellationToken) => IsLost ? throw new IOException("lost") : new([]);
+
+        public ValueTask<OverrideCommand> AppendAsync(OverrideCommand command, CancellationToken cancellationToken) =>
+            IsLost ? throw new IOException("lost") : new(command with { Revision = ++_revision });
+
+        public async IAsyncEnumerable<OverrideCommand> WatchAsync([EnumeratorCancellation] CancellationToken cancellationToken)
+        {
+            await foreach (OverrideCommand command in Commands.Reader.ReadAllAsync(cancellationToken))
+            {
+                yield return command;
+            }
+        }
+    }
+}

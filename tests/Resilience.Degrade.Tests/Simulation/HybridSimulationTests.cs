@@ -1,0 +1,119 @@
+namespace Resilience.Degrade.Tests.Simulation;
+
+/// <summary>The figures that the controller must hold. Deterministic: no clock, seeded arrivals.</summary>
+public sealed class HybridSimulationTests
+{
+    private readonly ITestOutputHelper _output;
+
+    public HybridSimulationTests(ITestOutputHelper output) => _output = output;
+
+    [Theory]
+    [InlineData(2, 1, 30)]
+    [InlineData(2, 2, 30)]
+    [InlineData(2, 3, 30)]
+    [InlineData(8, 1, 25)]
+    [InlineData(8, 2, 25)]
+    [InlineData(64, 1, 20)]
+    public void StepToTenfold_HoldsGoodputAndCriticalWork(int cores, int seed, int seconds)
+    {
+        Outcome outcome = Run(new Scenario { Cores = cores, Seed = seed, Seconds = seconds, MeasureFrom = 5, Load = static at => at < 5 ? 0.7 : 10 });
+        Assert.True(outcome.Goodput >= 0.85, outcome.ToString());
+        Assert.True(outcome.CriticalSuccess >= 0.98, outcome.ToString());
+    }
+
+    [Fact]
+    public void StepToTenfold_WithoutController_Collapses()
+    {
+        Outcome outcome = Run(new Scenario { Cores = 2, Seconds = 20, MeasureFrom = 5, Load = static at => at < 5 ? 0.7 : 10 }, new OpenDoor());
+        Assert.True(outcome.Goodput < 0.3, outcome.ToString());
+    }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(8)]
+    [InlineData(64)]
+    public void SeventyPercentLoad_RefusesNothing(int cores)
+    {
+        Outcome outcome = Run(new Scenario { Cores = cores, Seconds = cores == 64 ? 10 : 40 });
+        Assert.Equal(0, outcome.Refused);
+    }
+
+    [Fact]
+    public void SlowDependency_IdleCpu_RefusesLittle()
+    {
+        Outcome outcome = Run(new Scenario { Cores = 8, Seconds = 40, MeasureFrom = 10, IoFactor = static at => at < 10 ? 1 : 20 });
+        Assert.True(outcome.RefusedShare < 0.05, outcome.ToString());
+    }
+
+    [Fact]
+    public void GcPauses_RefuseLittle()
+    {
+        Outcome outcome = Run(new Scenario { Cores = 2, Seconds = 60, GcPause = (5, 300) });
+        Assert.True(outcome.RefusedShare < 0.02, outcome.ToString());
+    }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(8)]
+    [InlineData(64)]
+    public void BurstFromIdle_NoneRefused(int cores)
+    {
+        Outcome outcome = Run(new Scenario { Cores = cores, Seconds = 10, Load = static _ => 0, Burst = (2, 40 * cores) });
+        Assert.Equal(40 * cores, outcome.Arrived);
+        Assert.Equal(0, outcome.Refused);
+    }
+
+    [Fact]
+    public void OverloadEnds_RecoversWithinTwoSeconds()
+    {
+        Outcome outcome = Run(new Scenario { Cores = 8, Seconds = 40, MeasureFrom = 27, Load = static at => at is >= 5 and < 25 ? 10 : 0.7 });
+        Assert.Equal(0, outcome.Refused);
+        Assert.True(outcome.CriticalSuccess >= 0.999, outcome.ToString());
+    }
+
+    [Fact]
+    public void ServiceTimeDoublesForGood_IsLearntWithinNinetySeconds()
+    {
+        // Half of the capacity is what is left; judged over the last ten seconds, at twice that.
+        Outcome outcome = Run(new Scenario { Cores = 2, Seconds = 111, MeasureFrom = 95, CpuFactor = static at => at < 5 ? 1 : 2, IoFactor = static at => at < 5 ? 1 : 2, Load = static at => at < 5 ? 0.7 : 1 });
+        Assert.True(outcome.Goodput >= 0.5 * 0.85, outcome.ToString());
+        Assert.True(outcome.CriticalSuccess >= 0.98, outcome.ToString());
+    }
+
+    [Fact]
+    public void PoolBottleneck_IdleCpu_HoldsGoodputAndCriticalWork()
+    {
+        // 10 connections for 20 ms each: 500 a second, a quarter of what the processors could do.
+        Outcome outcome = Run(new Scenario { Cores = 8, Pool = 10, Seconds = 30, MeasureFrom = 7, Load = static at => at < 5 ? 0.7 * 0.25 : 10 * 0.25 });
+        Assert.True(outcome.Goodput / 0.25 >= 0.85, outcome.ToString());
+        Assert.True(outcome.CriticalSuccess >= 0.94, outcome.ToString());
+    }
+
+    [Fact]
+    public void ColdStartOn64Cores_RefusesNothing()
+    {
+        Outcome outcome = Run(new Scenario { Cores = 64, Seconds = 6, Load = static _ => 0.7 });
+        Assert.Equal(0, outcome.Refused);
+    }
+
+    [Fact]
+    public void RepeatedRun_IsTheSameToTheLastRequest()
+    {
+        var scenario = new Scenario { Cores = 2, Seconds = 8, Load = static at => at < 3 ? 0.7 : 10 };
+        Outcome first = Run(scenario);
+        Outcome second = Run(scenario);
+        Assert.Equal((first.Arrived, first.Refused, first.Goodput), (second.Arrived, second.Refused, second.Goodput));
+    }
+
+    private Outcome Run(Scenario scenario, IDoor? door = null)
+    {
+        Outcome outcome = OverloadSimulation.Run(scenario, door);
+        _output.WriteLine(outcome.ToString());
+        foreach ((double at, bool hot, double cap, double minRt, double maxPass, int inside, double cpu, long refused) in outcome.Ticks.Where((_, i) => i % 5 == 0))
+        {
+            _output.WriteLine(FormattableString.Invariant($"{at / 1000:0.0} s hot={hot} cap={cap:0} minRt={minRt:0.0} maxPass={maxPass:0} inside={inside} cpu={cpu:0.00} refused={refused}"));
+        }
+
+        return outcome;
+    }
+}

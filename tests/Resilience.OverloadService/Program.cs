@@ -1,0 +1,76 @@
+using System.Diagnostics;
+using Resilience.Context;
+using Resilience.Degrade;
+
+// A service that tests start as a child process to overload it: each request costs some processor time and waits for something slow.
+// Arguments: --admission true|false --cpu-ms N --io-ms N, and any setting of the kit.
+WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(args);
+builder.Logging.ClearProviders();
+builder.WebHost.UseUrls("http://127.0.0.1:0");
+builder.Services.AddDegradation().AddSystemSignals().AddAdmission();
+WebApplication app = builder.Build();
+app.UseRouting();
+if (builder.Configuration.GetValue("admission", true))
+{
+    app.UseAdmission();
+}
+
+int io = builder.Configuration.GetValue("io-ms", 20);
+long turns = Calibrate(builder.Configuration.GetValue("cpu-ms", 8.0));
+var held = new List<byte[]>();
+foreach (Priority priority in Enum.GetValues<Priority>())
+{
+    app.MapGet($"/work/{priority}", WorkAsync).WithPriority(priority);
+    app.MapGet($"/ping/{priority}", () => "pong").WithPriority(priority);
+}
+
+app.MapPost("/memory/{megabytes:int}", (int megabytes) =>
+{
+    for (int i = 0; i < megabytes; i++)
+    {
+        byte[] block = new byte[1 << 20];
+        block.AsSpan().Fill(1);
+        held.Add(block);
+    }
+}).BypassAdmission();
+app.MapDelete("/memory", held.Clear).BypassAdmission();
+app.MapGet("/state", (AdmissionController admission, PressureMonitor pressure) =>
+    FormattableString.Invariant($"hot={admission.IsHot} inside={admission.Inside} limit={admission.LimitOf(Priority.Normal)} memory={pressure.LevelOf(SystemSignals.Memory)} stuck={pressure.IsMemoryStuck}")).BypassAdmission();
+app.Lifetime.ApplicationStarted.Register(() => Console.WriteLine($"listening {app.Urls.First()}"));
+await app.RunAsync();
+
+async Task<string> WorkAsync()
+{
+    Burn(turns / 2);
+    await Task.Delay(io);
+    Burn(turns / 2);
+    return "done";
+}
+
+static long Calibrate(double milliseconds)
+{
+    const long Probe = 2_000_000;
+    Burn(Probe);
+    double best = double.MaxValue;
+    for (int i = 0; i < 5; i++)
+    {
+        long started = Stopwatch.GetTimestamp();
+        Burn(Probe);
+        best = Math.Min(best, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+    }
+
+    return (long)(Probe * milliseconds / best);
+}
+
+static void Burn(long turns)
+{
+    ulong state = 88172645463325252;
+    for (long i = 0; i < turns; i++)
+    {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+    }
+
+    GC.KeepAlive(state);
+}
