@@ -37,10 +37,7 @@ internal sealed class LoadPath(CacheCore core, SharedWriter writer)
 
                 if (core.Shared.HasLeases && stamp.MayWrite && flight.Policy.Loads)
                 {
-                    flight.BeganAt = core.Clock.Milliseconds;
-                    Arm(flight);
-                    lease = await LeaseHolder.TakeAsync(core, core.Shared, flight, () => TryAdoptAsync(flight, stamp)).ConfigureAwait(false);
-                    stamp.Fence = lease?.Fence ?? 0;
+                    lease = await LeaseAsync(flight, stamp).ConfigureAwait(false);
                     if (flight.IsAnswered)
                     {
                         return;
@@ -301,6 +298,16 @@ internal sealed class LoadPath(CacheCore core, SharedWriter writer)
         }
 
         return known;
+    }
+
+    /// <summary>Step 5: takes turns with other nodes.</summary>
+    private async ValueTask<LeaseHolder?> LeaseAsync<T>(Flight<T> flight, SharedStamp stamp)
+    {
+        flight.BeganAt = core.Clock.Milliseconds;
+        Arm(flight);
+        LeaseHolder? lease = await LeaseHolder.TakeAsync(core, core.Shared!, flight, () => TryAdoptAsync(flight, stamp)).ConfigureAwait(false);
+        stamp.Fence = lease?.Fence ?? 0;
+        return lease;
     }
 
     /// <summary>Looks again while another node loads.</summary>
