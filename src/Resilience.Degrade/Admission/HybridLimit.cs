@@ -27,6 +27,7 @@ internal sealed class HybridLimit(double cores)
     internal const double HotQueuePerRt = 12;
     internal const int ColdTicks = 10;
     internal const int SurplusTicks = 10;
+    internal const double LaneSlack = 3;
     internal const long GcShadowMs = 1_000;
     internal const int SamplesPerRt = 10;
 
@@ -61,8 +62,11 @@ internal sealed class HybridLimit(double cores)
     public double Cap => Math.Max((2 * _cores) + 2, 2 * MaxPass * MinRt / 1000);
 
     /// <summary>How many pieces of critical work are let in however many others are inside.</summary>
-    /// <remarks>Wider until the surplus from before the process was known to be hot is worked off: then each takes longer, so more are inside for the same rate.</remarks>
-    public int CriticalLane => (int)(IsHot && _hotTicks >= SurplusTicks ? Math.Min(Cap, Ceiling) : Ceiling / 2);
+    /// <remarks>
+    /// The cap and three times its root: arrivals come in bunches, and where the cap is small a lane of just that width would refuse one in seven.
+    /// Wider until the surplus from before the process was known to be hot is worked off: then each takes longer, so more are inside for the same rate.
+    /// </remarks>
+    public int CriticalLane => (int)(IsHot && _hotTicks >= SurplusTicks ? Math.Min(Cap + (LaneSlack * Math.Sqrt(Cap)), Ceiling) : Ceiling / 2);
 
     /// <summary>How many may be inside when a request of a priority arrives.</summary>
     public int For(Priority priority) => (int)(IsHot ? Math.Min(Ceiling, Math.Max(1, Cap * Share(priority))) : Ceiling);

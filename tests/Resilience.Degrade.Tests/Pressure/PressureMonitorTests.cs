@@ -46,7 +46,7 @@ public sealed class PressureMonitorTests
         await using DegradeHost host = await StartAsync(
             () => value,
             builder => builder.AddSignal("circuit:own", () => own),
-            new() { ["Features:p-triggered:Triggers:0"] = "circuit:own" });
+            new() { ["MaxAutomaticOff"] = "1000", ["Features:p-triggered:Triggers:0"] = "circuit:own" });
         Run(host, 1_000);
         Assert.Equal(FeatureState.Normal, host.Degradation.StateOf(Triggered));
         own = 0.9;

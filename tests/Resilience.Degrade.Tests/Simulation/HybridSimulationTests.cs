@@ -21,6 +21,15 @@ public sealed class HybridSimulationTests
         Assert.True(outcome.CriticalSuccess >= 0.98, outcome.ToString());
     }
 
+    /// <summary>Where the cap is small, bunches of critical work must still find room.</summary>
+    [Fact]
+    public void StepToTenfoldOnOneCoreWithLongWork_HoldsCriticalWork()
+    {
+        Outcome outcome = Run(new Scenario { Cores = 1, CpuMs = 8, Seconds = 60, MeasureFrom = 5, Load = static at => at < 5 ? 0.7 : 10 });
+        Assert.True(outcome.Goodput >= 0.85, outcome.ToString());
+        Assert.True(outcome.CriticalSuccess >= 0.98, outcome.ToString());
+    }
+
     [Fact]
     public void StepToTenfold_WithoutController_Collapses()
     {
