@@ -17,5 +17,5 @@ internal sealed class OverloadCpuIncident : Incident
 
     public override string Reported => "P99 < 200 ms at 30x load";
 
-    public override Task<IncidentResult> RunAsync(ReplayRun run) => new OverloadReplay(run, Name, capacityWorkers: 12).RunAsync();
+    public override Task<IncidentResult> RunAsync(ReplayRun run) => new OverloadReplay(run, Name, capacityWorkers: 16).RunAsync();
 }
