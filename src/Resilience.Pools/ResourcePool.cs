@@ -75,6 +75,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private bool _timesUse;
 
     private int _checking; // Interlocked
+    private uint _queuedLeases; // Interlocked; for sampling
     private long _suspectBefore = long.MinValue; // Interlocked
     private long _timeouts; // Interlocked, as all counts below
     private long _leaks;

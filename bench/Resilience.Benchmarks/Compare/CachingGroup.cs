@@ -200,12 +200,16 @@ internal sealed class CachingGroup : ICompareGroup, IDisposable
         try
         {
             Process process = Process.Start(new ProcessStartInfo("redis-server", $"--port {port} --bind 127.0.0.1 --save \"\" --appendonly no") { RedirectStandardOutput = true })!;
-            while (process.StandardOutput.ReadLine() is { } line && !line.Contains("Ready to accept", StringComparison.Ordinal))
+            using var ready = new ManualResetEventSlim();
+            process.OutputDataReceived += (_, line) =>
             {
-            }
-
-            process.OutputDataReceived += static (_, _) => { };
+                if (line.Data?.Contains("Ready to accept", StringComparison.Ordinal) == true)
+                {
+                    ready.Set();
+                }
+            };
             process.BeginOutputReadLine();
+            ready.Wait(TimeSpan.FromSeconds(10));
             return process;
         }
         catch (System.ComponentModel.Win32Exception)

@@ -9,6 +9,8 @@ internal static class CompareGroups
     {
         ["context"] = () => new ContextGroup(),
         ["degrade"] = () => new DegradeGroup(),
+        ["pools"] = () => new PoolsGroup(),
+        ["pools-postgres"] = () => new PoolsPostgresGroup(),
         ["local-read"] = () => new LocalTierGroup(),
         ["local-write"] = () => new LocalWriteGroup(),
         ["guard-100k"] = () => new GuardGroup(100_000),

@@ -40,10 +40,16 @@ public sealed partial class ResourcePool<T>
             // Before the swap: a sweep that sees the lease must not see the time of the one before. Until the swap the entry is idle and
             // off the stack, so only a sweep can take it first, and to that a later time means nothing.
             long before = entry.LeasedAt;
-            entry.LeasedAt = now;
+            entry.LeasedAt = Math.Max(now, before);
             if (entry.TrySwap(word, version | (long)EntryState.Leased))
             {
                 Note(entry, file, line, tag);
+                uint every = _sampleEvery;
+                if (every != 0 && (++entry.LeaseCount % every == 0 || IsLeaky(file, line)))
+                {
+                    entry.Stack = CallersStack();
+                }
+
                 return true;
             }
 
@@ -73,12 +79,6 @@ public sealed partial class ResourcePool<T>
             entry.Stack = null;
         }
 
-        uint every = _sampleEvery;
-        if (every != 0 && (entry.LeaseCount++ % every == 0 || _leakySites is not null))
-        {
-            SampleStack(entry, file, line);
-        }
-
         if (_timesUse || _metrics.UseTime.Enabled)
         {
             entry.LeasedTimestamp = _time.GetTimestamp();
@@ -96,6 +96,13 @@ public sealed partial class ResourcePool<T>
         waiter.File = file;
         waiter.Line = line;
         waiter.Tag = request.Tag;
+        uint every = _sampleEvery;
+        if (every != 0 && (Interlocked.Increment(ref _queuedLeases) % every == 1 % every || IsLeaky(file, line)))
+        {
+            // Here and not at the grant, which runs on the thread of whoever returned or created.
+            waiter.Stack = CallersStack();
+        }
+
         SetLimits(waiter, request);
         if (_detectNested)
         {
@@ -350,7 +357,7 @@ public sealed partial class ResourcePool<T>
             return false;
         }
 
-        entry.LeasedAt = now;
+        entry.LeasedAt = Math.Max(now, entry.LeasedAt);
         entry.Admission = waiter.Admission;
         long version = entry.Move(EntryState.Reserved, EntryState.Leased);
         Note(entry, waiter.File, waiter.Line, waiter.Tag);

@@ -31,10 +31,12 @@ internal sealed class DbConnectionFactory(Func<DbConnection> create, PooledDbOpt
 
     /// <summary>
     /// Closes a connection. A provider may talk to the server while it closes, and on a dead network that takes as long as TCP does: then
-    /// the place is given up when the time is up, though the provider still holds a socket to nowhere.
+    /// the place is given up when the time is up, though the provider still holds a socket to nowhere. On a thread of its own, because a
+    /// provider may block where it waits for a command that has not ended.
     /// </summary>
     public async ValueTask DestroyAsync(DbConnection resource, CancellationToken cancellationToken) =>
-        await resource.DisposeAsync().AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
+        await Task.Factory.StartNew(static connection => ((DbConnection)connection!).DisposeAsync().AsTask(), resource, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
+            .Unwrap().WaitAsync(cancellationToken).ConfigureAwait(false);
 
     /// <summary>A failed statement leaves the connection open; a broken connection does not stay open.</summary>
     public bool IsFatal(DbConnection resource, Exception exception) => resource.State != ConnectionState.Open;

@@ -12,14 +12,10 @@ public sealed partial class ResourcePool<T>
     /// <summary>Call sites that have leaked: their stacks are always recorded. <see langword="null"/> until there is one.</summary>
     private volatile ConcurrentDictionary<(string File, int Line), bool>? _leakySites;
 
-    private void SampleStack(PoolEntry<T> entry, string? file, int line)
-    {
-        bool isTurn = (entry.LeaseCount - 1) % _sampleEvery == 0;
-        if (isTurn || (_leakySites is { } sites && sites.ContainsKey((file ?? "", line))))
-        {
-            entry.Stack = new StackTrace(skipFrames: 2, fNeedFileInfo: true).ToString();
-        }
-    }
+    private bool IsLeaky(string? file, int line) => _leakySites is { } sites && sites.ContainsKey((file ?? "", line));
+
+    /// <summary>The stack from the acquire's caller on.</summary>
+    private static string CallersStack() => new StackTrace(skipFrames: 2, fNeedFileInfo: true).ToString();
 
     private void LookForLeak(PoolEntry<T> entry, long word, long now, PoolOptions options)
     {

@@ -157,7 +157,7 @@ public sealed class PostgresTests(SharedPostgres shared)
         PostgresServer server = await shared.GetAsync();
         await using ChaosProxy proxy = ChaosProxy.Start(server);
         var target = new NpgsqlConnectionStringBuilder(server.ConnectionString) { Pooling = false, Port = proxy.Port, Timeout = 1 };
-        await using var source = new PooledDbDataSource("stall", () => new NpgsqlConnection(target.ConnectionString), new PoolOptions { MaxSize = 8, CreateTimeout = TimeSpan.FromSeconds(1) });
+        await using var source = new PooledDbDataSource("stall", () => new NpgsqlConnection(target.ConnectionString), new PoolOptions { MaxSize = 8, CreateTimeout = TimeSpan.FromSeconds(1), DestroyTimeout = TimeSpan.FromMilliseconds(500) });
         var load = new Load(source, workers: 16, TimeSpan.FromMilliseconds(500));
         await load.UntilAsync(200);
         proxy.ToClient.Stalled = true;

@@ -1,0 +1,221 @@
+using System.Net;
+using System.Net.Sockets;
+using Resilience.TestKit;
+
+namespace Resilience.Pools.Tests.Keyed;
+
+public sealed class KeyedPoolTests
+{
+    private readonly Factory _factory = new();
+
+    private KeyedResourcePool<string, Resource> Make(int perKey, int total, TimeProvider? time = null) =>
+        new("keyed", _ => _factory, new KeyedPoolOptions { PerKey = new PoolOptions { MaxSize = perKey, AcquireTimeout = TimeSpan.FromSeconds(10) }, MaxTotal = total, KeyIdleTimeout = TimeSpan.FromSeconds(60) }, time);
+
+    [Fact]
+    public async Task AcquireAsync_OneKeyIsFull_OtherKeysAreServed()
+    {
+        await using KeyedResourcePool<string, Resource> pool = Make(perKey: 1, total: 10);
+        PoolLease<Resource> a = await pool.AcquireAsync("a");
+        Task<PoolLease<Resource>> blocked = pool.AcquireAsync("a").AsTask();
+        (await pool.AcquireAsync("b")).Dispose();
+        Assert.False(blocked.IsCompleted);
+        a.Dispose();
+        (await blocked).Dispose();
+        Assert.Equal(2, pool.KeyCount);
+    }
+
+    [Fact]
+    public async Task AcquireAsync_TotalIsTaken_AnotherKeysIdleOneMakesRoom()
+    {
+        await using KeyedResourcePool<string, Resource> pool = Make(perKey: 2, total: 2);
+        (await pool.AcquireAsync("a")).Dispose();
+        using PoolLease<Resource> b = await pool.AcquireAsync("b");
+        using PoolLease<Resource> c = await pool.AcquireAsync("c");
+        Assert.Equal(2, _factory.MostAlive);
+    }
+
+    [Fact]
+    public async Task AcquireAsync_TotalIsLeased_TheNextReturnMakesRoom()
+    {
+        await using KeyedResourcePool<string, Resource> pool = Make(perKey: 2, total: 1);
+        PoolLease<Resource> a = await pool.AcquireAsync("a");
+        Task<PoolLease<Resource>> b = pool.AcquireAsync("b").AsTask();
+        Assert.False(b.IsCompleted);
+        a.Dispose();
+        (await b).Dispose();
+        Assert.Equal(1, _factory.MostAlive);
+    }
+
+    [Fact]
+    public async Task Keys_Unused_Vanish()
+    {
+        var time = new ManualTimeProvider();
+        KeyedResourcePool<string, Resource> pool = Make(perKey: 1, total: 10, time);
+        (await pool.AcquireAsync("a")).Dispose();
+        using PoolLease<Resource> held = await pool.AcquireAsync("b");
+        time.Advance(TimeSpan.FromSeconds(91));
+        Assert.Equal(1, pool.KeyCount);
+        await Eventually.TrueAsync(() => _factory.Alive == 1, "the idle key's resource");
+        (await pool.AcquireAsync("a")).Dispose();
+    }
+
+    [Fact]
+    public async Task Stress_ManyKeysUnderOneBound_TotalHoldsAndNobodyHangs()
+    {
+        KeyedResourcePool<string, Resource> pool = Make(perKey: 3, total: 5);
+        _factory.OnDestroy = static async _ => await Task.Yield();
+        await new StressRunner { Workers = 12 }.RunAsync(async worker =>
+        {
+            await using PoolLease<Resource> lease = await pool.AcquireAsync($"k{worker.Random.Next(6)}");
+            lease.Resource.Enter();
+            if (worker.Random.Next(10) == 0)
+            {
+                await Task.Yield();
+            }
+
+            lease.Resource.Leave();
+        }, () => Assert.True(_factory.MostAlive <= 5, $"{_factory.MostAlive} alive"));
+        Assert.True((await pool.DrainAsync()).IsEmpty);
+        Assert.Equal(0, _factory.Alive);
+    }
+
+    /// <summary>Mail servers by name: a line protocol over real sockets, with a server that hangs up after every tenth mail.</summary>
+    [Fact]
+    public async Task Smtp_ServersByName_MailsArriveOverFewConnections()
+    {
+        await using var first = new MailServer(hangsUpAfter: 10);
+        await using var second = new MailServer(hangsUpAfter: int.MaxValue);
+        await using var pool = new KeyedResourcePool<int, MailClient>("smtp", port => new MailFactory(port), new KeyedPoolOptions { PerKey = new PoolOptions { MaxSize = 3 }, MaxTotal = 5 });
+        int[] ports = [first.Port, second.Port];
+        int lost = 0;
+        await Task.WhenAll(Enumerable.Range(0, 200).Select(i => Task.Run(async () =>
+        {
+            for (int attempt = 0; ; attempt++)
+            {
+                await using PoolLease<MailClient> lease = await pool.AcquireAsync(ports[i % 2]);
+                try
+                {
+                    await lease.Resource.SendAsync($"mail {i}");
+                    return;
+                }
+                catch (IOException exception) when (attempt < 20)
+                {
+                    lease.Report(exception);
+                    Interlocked.Increment(ref lost);
+                }
+            }
+        })));
+        Assert.Equal(100, first.Mails);
+        Assert.Equal(100, second.Mails);
+        Assert.InRange(second.Connections, 1, 3);
+        Assert.InRange(first.MostOpen, 1, 3);
+    }
+
+    private sealed class MailServer : IAsyncDisposable
+    {
+        private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+        private readonly Task _accepting;
+        private readonly int _hangsUpAfter;
+        private int _open;
+
+        public MailServer(int hangsUpAfter)
+        {
+            _hangsUpAfter = hangsUpAfter;
+            _listener.Start();
+            _accepting = AcceptAsync();
+        }
+
+        public int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
+
+        public int Mails;
+
+        public int Connections;
+
+        public int MostOpen;
+
+        public async ValueTask DisposeAsync()
+        {
+            _listener.Stop();
+            await _accepting;
+        }
+
+        private async Task AcceptAsync()
+        {
+            try
+            {
+                while (true)
+                {
+                    TcpClient client = await _listener.AcceptTcpClientAsync();
+                    Interlocked.Increment(ref Connections);
+                    _ = ServeAsync(client);
+                }
+            }
+            catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+            {
+            }
+        }
+
+        private async Task ServeAsync(TcpClient client)
+        {
+            MostOpen = Math.Max(MostOpen, Interlocked.Increment(ref _open));
+            try
+            {
+                using (client)
+                {
+                    using var reader = new StreamReader(client.GetStream());
+                    await using var writer = new StreamWriter(client.GetStream()) { AutoFlush = true };
+                    await writer.WriteLineAsync("220 ready");
+                    for (int mails = 0; mails < _hangsUpAfter && await reader.ReadLineAsync() is not null; mails++)
+                    {
+                        Interlocked.Increment(ref Mails);
+                        await writer.WriteLineAsync("250 ok");
+                    }
+                }
+            }
+            catch (IOException)
+            {
+            }
+            finally
+            {
+                Interlocked.Decrement(ref _open);
+            }
+        }
+    }
+
+    private sealed class MailClient(TcpClient client) : IDisposable
+    {
+        private readonly StreamReader _reader = new(client.GetStream());
+        private readonly StreamWriter _writer = new(client.GetStream()) { AutoFlush = true };
+
+        public async Task GreetAsync(CancellationToken cancellationToken) => await ExpectAsync("220", cancellationToken);
+
+        public async Task SendAsync(string mail)
+        {
+            await _writer.WriteLineAsync(mail);
+            await ExpectAsync("250", CancellationToken.None);
+        }
+
+        public void Dispose() => client.Dispose();
+
+        private async Task ExpectAsync(string code, CancellationToken cancellationToken)
+        {
+            string? line = await _reader.ReadLineAsync(cancellationToken);
+            if (line is null || !line.StartsWith(code, StringComparison.Ordinal))
+            {
+                throw new IOException($"the server said '{line}'");
+            }
+        }
+    }
+
+    private sealed class MailFactory(int port) : IResourceFactory<MailClient>
+    {
+        public async ValueTask<MailClient> CreateAsync(CancellationToken cancellationToken)
+        {
+            var tcp = new TcpClient();
+            await tcp.ConnectAsync(IPAddress.Loopback, port, cancellationToken);
+            var client = new MailClient(tcp);
+            await client.GreetAsync(cancellationToken);
+            return client;
+        }
+    }
+}

@@ -1,0 +1,117 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.DependencyInjection;
+using Resilience.TestKit;
+
+namespace Resilience.Pools.Tests.Leaks;
+
+public sealed class LeakTests
+{
+    private readonly ManualTimeProvider _time = new();
+    private readonly Factory _factory = new();
+
+    [Theory]
+    [InlineData(LeakAction.Report)]
+    [InlineData(LeakAction.Reclaim)]
+    public async Task Leak_HeldBeyondTheThreshold_IsReportedOnceWithItsHolder(LeakAction action)
+    {
+        using var log = new LogCollector();
+        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 2, LeakThreshold = TimeSpan.FromSeconds(10), LeakAction = action, LeakStackSampling = 1 }, _time, log.CreateLogger("test"));
+        PoolLease<Resource> leaked = await pool.AcquireAsync(new PoolRequest { Tag = "checkout" });
+        Resource resource = leaked.Resource;
+        _time.Advance(TimeSpan.FromSeconds(9.9));
+        Assert.Empty(log.WithId(2000));
+        _time.Advance(TimeSpan.FromSeconds(1.1));
+        LogEntry entry = Assert.Single(log.WithId(2000));
+        Assert.Contains("'checkout' LeakTests.cs:", entry.Message, StringComparison.Ordinal);
+        Assert.Contains(nameof(Leak_HeldBeyondTheThreshold_IsReportedOnceWithItsHolder), entry.Message, StringComparison.Ordinal);
+        _time.Advance(TimeSpan.FromSeconds(60));
+        Assert.Single(log.WithId(2000));
+        Assert.Equal(1, pool.Snapshot().Leaks);
+        if (action == LeakAction.Report)
+        {
+            Assert.True(leaked.IsValid);
+            leaked.Dispose();
+            Assert.Equal(1, pool.Snapshot().Idle);
+        }
+        else
+        {
+            // Taken away and destroyed, never leased again: its holder may still have the object.
+            await Eventually.TrueAsync(() => resource.IsDestroyed, "its end");
+            Assert.Throws<PoolLeaseExpiredException>(() => leaked.Resource);
+            leaked.Dispose();
+            Assert.Equal((1L, 1L), (pool.Snapshot().Reclaims, pool.Snapshot().StaleReturns));
+        }
+    }
+
+    [Fact]
+    public async Task Reclaim_CallerWaits_IsServedThoughTheLeakCameFirst()
+    {
+        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 1, LeakThreshold = TimeSpan.FromSeconds(1), LeakAction = LeakAction.Reclaim, AcquireTimeout = TimeSpan.FromMinutes(1) }, _time);
+        await pool.AcquireAsync();
+        Task<PoolLease<Resource>> waiting = pool.AcquireAsync().AsTask();
+        await Eventually.TrueAsync(() =>
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(250));
+            return waiting.IsCompleted;
+        }, "the place that was taken back");
+        using PoolLease<Resource> lease = await waiting;
+        Assert.Equal((2, 1), (lease.Resource.Id, _factory.MostAlive));
+    }
+
+    [Fact]
+    public async Task Reclaim_RacesReturn_OneOfThemWins()
+    {
+        await using var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 2, LeakThreshold = TimeSpan.FromMilliseconds(10), LeakAction = LeakAction.Reclaim });
+        await new StressRunner { Workers = 4 }.RunAsync(async worker =>
+        {
+            PoolLease<Resource> lease = await pool.AcquireAsync();
+            await Task.Delay(worker.Random.Next(5, 30));
+            lease.Dispose();
+        });
+        PoolSnapshot snapshot = pool.Snapshot();
+        Assert.True(snapshot.Reclaims > 0);
+        Assert.Equal(snapshot.Reclaims, snapshot.StaleReturns);
+        Assert.True(_factory.MostAlive <= 2);
+    }
+
+    [Fact]
+    public async Task Sampling_SiteHasLeaked_IsRecordedFromThenOn()
+    {
+        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 2, LeakThreshold = TimeSpan.FromSeconds(1), LeakStackSampling = 1_000_000 }, _time);
+        for (int i = 0; i < 3; i++)
+        {
+            PoolLease<Resource> lease = await pool.AcquireAsync();
+            bool hasStack = Assert.Single(pool.Snapshot().Holders).Stack is not null;
+            Assert.Equal(i != 1, hasStack);
+            _time.Advance(TimeSpan.FromSeconds(i == 0 ? 0 : 2));
+            lease.Dispose();
+        }
+    }
+
+    [Fact]
+    public async Task Metrics_AllThatHappens_IsCounted()
+    {
+        await using ServiceProvider services = new ServiceCollection().AddMetrics().BuildServiceProvider();
+        IMeterFactory meters = services.GetRequiredService<IMeterFactory>();
+        var metrics = new PoolMetrics(meters);
+        using var collector = new MetricCollector(PoolMetrics.MeterName, meters);
+        var pool = new ResourcePool<Resource>("shop", _factory, new PoolOptions { MaxSize = 1, AcquireTimeout = TimeSpan.FromSeconds(1), LeakThreshold = TimeSpan.FromSeconds(5), LeakAction = LeakAction.Reclaim }, _time, null, metrics, null, null);
+        PoolLease<Resource> lease = await pool.AcquireAsync();
+        Task<PoolLease<Resource>> waiting = pool.AcquireAsync().AsTask();
+        collector.Observe();
+        Assert.Equal(1, collector.Last("resilience.pool.count", (PoolMetrics.PoolTag, "shop"), (PoolMetrics.StateTag, "used")));
+        Assert.Equal(1, collector.Last("resilience.pool.pending_requests"));
+        _time.Advance(TimeSpan.FromSeconds(2));
+        await Assert.ThrowsAsync<PoolExhaustedException>(() => waiting);
+        lease.Dispose();
+        lease.Dispose();
+        await pool.AcquireAsync();
+        _time.Advance(TimeSpan.FromSeconds(6));
+        Assert.Equal(1, collector.Sum("resilience.pool.timeouts", (PoolMetrics.ReasonTag, "acquire_timeout")));
+        Assert.Equal(1, collector.Sum("resilience.pool.stale_returns"));
+        Assert.Equal(1, collector.Sum("resilience.pool.leaks"));
+        Assert.Equal(1, collector.Sum("resilience.pool.reclaims"));
+        Assert.Equal([2.0], collector.Samples("resilience.pool.use_time").Take(1));
+        Assert.Equal(1, collector.Count("resilience.pool.create_time"));
+    }
+}
