@@ -76,9 +76,9 @@ internal sealed class OpenLoop
         for (int index = 0; due < _plan.Duration.TotalSeconds; index++)
         {
             TimeSpan at = TimeSpan.FromSeconds(due);
-            while (Stopwatch.GetElapsedTime(start) is var now && now < at)
+            while (Stopwatch.GetElapsedTime(start) < at)
             {
-                Thread.Sleep(at - now > TimeSpan.FromMilliseconds(1) ? 1 : 0);
+                Thread.Sleep(1); // never spin: the load shares the cores with what it measures; what is due meanwhile goes out together
             }
 
             var arrival = new Arrival(index, at);

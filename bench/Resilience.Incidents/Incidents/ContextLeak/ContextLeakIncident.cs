@@ -26,7 +26,7 @@ internal sealed class ContextLeakIncident : Incident
     {
         Growth naive = await MeasureAsync(run, "without the kit", static reminders => new Naive(reminders));
         Growth kit = await MeasureAsync(run, "with the kit", static reminders => new WithKit(reminders));
-        Growth control = await MeasureAsync(run, "the reminders alone", static reminders => new Without(reminders));
+        Growth control = await MeasureAsync(run, "the reminders alone", static reminders => new TimersAlone(reminders));
 
         double ownNaive = naive.BytesPerRequest - control.BytesPerRequest;
         double ownKit = kit.BytesPerRequest - control.BytesPerRequest;

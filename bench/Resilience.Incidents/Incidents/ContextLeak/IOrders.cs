@@ -12,7 +12,7 @@ internal static class Orders
 }
 
 /// <summary>The service with no session anywhere: what the reminders themselves cost.</summary>
-internal sealed class Without(Reminders reminders) : IOrders
+internal sealed class TimersAlone(Reminders reminders) : IOrders
 {
     public async ValueTask<int> HandleAsync(int order)
     {

@@ -26,7 +26,7 @@ internal sealed class PoolLeakIncident : Incident
 
     public override async Task<IncidentResult> RunAsync(ReplayRun run)
     {
-        var plan = new LoadPlan { Rate = LoadPlan.Constant(Rate), Duration = run.Length(10, 30), Patience = TimeSpan.FromSeconds(4) };
+        var plan = new LoadPlan { Rate = LoadPlan.Constant(Rate), Duration = run.Length(8, 30), Patience = TimeSpan.FromSeconds(4) };
 
         run.Say($"without the kit: {Rate:N0} orders a second for {plan.Duration.TotalSeconds:F0} s");
         var naive = new Naive();
