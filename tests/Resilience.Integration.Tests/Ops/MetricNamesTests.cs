@@ -48,7 +48,7 @@ public sealed partial class MetricNamesTests
         }
 
         string operations = File.ReadAllText(Path.Combine(Repository.Root, "docs/operations.md"));
-        Assert.All(RunbookLine().Matches(text), match => Assert.Contains($"### {match.Groups[1].Value}", operations, StringComparison.Ordinal));
+        Assert.All(RunbookLine().Matches(text), match => Assert.Contains($"### {match.Groups["value"].Value}", operations, StringComparison.Ordinal));
     }
 
     private static async Task<IReadOnlyList<Instrument>> InstrumentsAsync()
@@ -99,7 +99,7 @@ public sealed partial class MetricNamesTests
         string text = File.ReadAllText(Path.Combine(Repository.Root, file));
         if (!file.EndsWith(".json", StringComparison.Ordinal))
         {
-            return ExpressionLine().Matches(text).Select(match => match.Groups[1].Value);
+            return ExpressionLine().Matches(text).Select(match => match.Groups["value"].Value);
         }
 
         using var json = JsonDocument.Parse(text);
@@ -133,12 +133,12 @@ public sealed partial class MetricNamesTests
     [GeneratedRegex(@"\bresilience_\w+")]
     private static partial Regex MetricName();
 
-    [GeneratedRegex(@"^ +expr: (.+)$", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^ +expr: (?<value>.+)$", RegexOptions.Multiline | RegexOptions.ExplicitCapture)]
     private static partial Regex ExpressionLine();
 
     [GeneratedRegex(@"^ +- alert: \w+", RegexOptions.Multiline)]
     private static partial Regex AlertLine();
 
-    [GeneratedRegex(@"^ +runbook: docs/operations\.md, (.+)$", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^ +runbook: docs/operations\.md, (?<value>.+)$", RegexOptions.Multiline | RegexOptions.ExplicitCapture)]
     private static partial Regex RunbookLine();
 }
