@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Microsoft.Playwright;
 using Resilience.Context;
 using Resilience.Degrade;
@@ -41,8 +42,8 @@ public sealed class DashboardBrowserTests(Browser browser) : IClassFixture<Brows
             ILocator finding = page.Locator(".findings li").First;
             await Expect(finding).ToContainTextAsync("Critical");
             await Expect(finding).ToContainTextAsync("is exhausted: 4/4 leased, 0 idle, 1 waiting");
-            await Expect(page.Locator(".pools li")).ToContainTextAsync("4 / 4 leased");
-            await Expect(page).ToHaveTitleAsync("(1) Storefront");
+            await Expect(page.Locator(".pools > li")).ToContainTextAsync("4 / 4 leased");
+            await Expect(page).ToHaveTitleAsync(new Regex(@"^\(1\) "));
             await dashboard.PictureAsync("dashboard-light");
         }
         finally
