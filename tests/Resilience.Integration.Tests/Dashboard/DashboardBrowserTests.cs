@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Microsoft.Playwright;
 using Resilience.Context;
 using Resilience.Degrade;
@@ -31,24 +32,31 @@ public sealed class DashboardBrowserTests(Browser browser) : IClassFixture<Brows
         }
 
         Task<PoolLease<object>> waiting = site.Orders.AcquireAsync(TestContext.Current.CancellationToken).AsTask();
-        site.Tick();
-
-        ILocator cache = page.Locator("table.caches tbody tr").Filter(new() { HasText = "cache-01" });
-        await Expect(cache.Locator("td").Nth(1)).ToHaveTextAsync("300");
-        await Expect(cache.Locator("td").Nth(2)).ToContainTextAsync("99.0 %");
-        ILocator finding = page.Locator(".findings li").First;
-        await Expect(finding).ToContainTextAsync("Critical");
-        await Expect(finding).ToContainTextAsync("is exhausted: 4/4 leased, 0 idle, 1 waiting");
-        await Expect(page.Locator(".pools li")).ToContainTextAsync("4 / 4 leased");
-        await Expect(page).ToHaveTitleAsync("(1) Storefront");
-        await dashboard.PictureAsync("dashboard-light");
-
-        foreach (PoolLease<object> lease in leases)
+        try
         {
-            await lease.DisposeAsync();
+            site.Tick();
+
+            ILocator cache = page.Locator("table.caches tbody tr").Filter(new() { HasText = "cache-01" });
+            await Expect(cache.Locator("td").Nth(1)).ToHaveTextAsync("300");
+            await Expect(cache.Locator("td").Nth(2)).ToContainTextAsync("99.0 %");
+            ILocator finding = page.Locator(".findings li").First;
+            await Expect(finding).ToContainTextAsync("Critical");
+            await Expect(finding).ToContainTextAsync("is exhausted: 4/4 leased, 0 idle, 1 waiting");
+            await Expect(page.Locator(".pools > li")).ToContainTextAsync("4 / 4 leased");
+            await Expect(page).ToHaveTitleAsync(new Regex(@"^\(1\) "));
+            await dashboard.PictureAsync("dashboard-light");
+        }
+        finally
+        {
+            // The pool drains when the site stops, and on a clock that stands it would wait for these for ever.
+            foreach (PoolLease<object> lease in leases)
+            {
+                await lease.DisposeAsync();
+            }
+
+            await (await waiting).DisposeAsync();
         }
 
-        await (await waiting).DisposeAsync();
         site.Tick();
         await Expect(page.Locator(".calm")).ToBeVisibleAsync();
     }

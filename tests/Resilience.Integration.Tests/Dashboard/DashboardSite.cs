@@ -45,7 +45,6 @@ public sealed class DashboardSite : IAsyncDisposable
     {
         var clock = new ManualTimeProvider(new DateTimeOffset(2030, 1, 1, 3, 0, 0, TimeSpan.Zero));
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
-        builder.Environment.ApplicationName = "Storefront";
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddSingleton<TimeProvider>(clock);
