@@ -50,7 +50,8 @@ public static class ResilienceKitServiceCollectionExtensions
 
         if (kit.Configuration[$"{KitSections.Root}:Redis:Configuration"] is { Length: > 0 })
         {
-            kit.Services.AddResilienceRedis();
+            // Without the journal each node would refuse the keys that only the others know.
+            kit.Services.AddRedisGuardJournal();
         }
     }
 

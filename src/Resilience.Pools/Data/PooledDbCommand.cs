@@ -194,7 +194,8 @@ internal sealed class PooledDbCommand : DbCommand
                 _ = Task.Factory.StartNew(static command => CancelQuietly((DbCommand)command!), _inner, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
             }
 
-            await Task.WhenAny(work, Task.Delay(CancelGrace, CancellationToken.None)).ConfigureAwait(false);
+            // A driver that is being cancelled runs on the machine's clock, whatever clock the pool has.
+            await Task.WhenAny(work, Task.Delay(CancelGrace, TimeProvider.System, CancellationToken.None)).ConfigureAwait(false);
             if (work.IsCompletedSuccessfully)
             {
                 return await work.ConfigureAwait(false);

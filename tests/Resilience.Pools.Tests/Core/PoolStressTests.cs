@@ -195,8 +195,10 @@ public sealed class PoolStressTests
                 Assert.Equal(size, leases.Select(lease => lease.Resource.Id).Distinct().Count());
                 return;
             }
-            catch (PoolUnavailableException) when (attempt < 50)
+            catch (Exception exception) when (exception is PoolUnavailableException or PoolLeaseExpiredException && attempt < 50)
             {
+                // A place that was leaked on purpose comes back after the leak threshold, and whoever waits for it holds the others for
+                // longer than that: then these are reclaimed too, and the next attempt finds all places.
                 await Task.Delay(20);
             }
             finally
