@@ -1,3 +1,4 @@
+using System.Net;
 using Resilience.AspNetCore;
 using Resilience.Context;
 
@@ -16,6 +17,19 @@ builder.Services.AddBackgroundWorkQueue("access-log");
 
 WebApplication app = builder.Build();
 app.UseRequestScopes();
+
+// Who is asked has a little less time than the gateway, and may be the first to say that it was not enough: that is the caller's 504 too.
+app.Use(static async (context, next) =>
+{
+    try
+    {
+        await next(context);
+    }
+    catch (HttpRequestException exception) when (exception.StatusCode == HttpStatusCode.GatewayTimeout && !context.Response.HasStarted)
+    {
+        context.Response.StatusCode = StatusCodes.Status504GatewayTimeout;
+    }
+});
 
 // snippet: gateway
 app.MapGet("/products/{id:int}", static async (int id, HttpContext context, IHttpClientFactory clients, [FromKeyedServices("access-log")] BackgroundWorkQueue log) =>

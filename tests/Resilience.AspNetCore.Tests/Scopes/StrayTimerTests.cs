@@ -25,11 +25,18 @@ public sealed class StrayTimerTests
                 Leave();
             }
         });
-        double scoped = await BytesPerRequestAsync(static () =>
+
+        // What else the process keeps meanwhile (connections, tiered code's data) can only add to a measurement, so the least of three counts.
+        double scoped = double.MaxValue;
+        for (int attempt = 0; attempt < 3 && scoped - floor > 100; attempt++)
         {
-            RequestScope.Current!.Set(Payload, new byte[PayloadBytes]);
-            Leave();
-        });
+            scoped = Math.Min(scoped, await BytesPerRequestAsync(static () =>
+            {
+                RequestScope.Current!.Set(Payload, new byte[PayloadBytes]);
+                Leave();
+            }));
+        }
+
         double raw = await BytesPerRequestAsync(static () =>
         {
             Raw.Value = new byte[PayloadBytes];
