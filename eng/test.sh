@@ -2,7 +2,7 @@
 # Builds everything in Release and runs every test; installs the servers that the tests need, where it may.
 #
 #   TEST_FILTER   passed to `dotnet test --filter`, such as FullyQualifiedName~Pools
-#   TEST_JOBS     how many test projects run at once (2)
+#   TEST_JOBS     how many test projects run at once (1: tests of timeouts want the machine)
 #   NO_INSTALL    set: install nothing
 #   CI            set: a missing server fails the tests that need it; otherwise they are skipped
 #
@@ -137,7 +137,7 @@ main() {
         exit 1
     fi
 
-    local names jobs=${TEST_JOBS:-2}
+    local names jobs=${TEST_JOBS:-1}
     # The longest first, so that it does not run alone at the end.
     mapfile -t names < <(cd tests && printf '%s\n' Resilience.Integration.Tests && printf '%s\n' *.Tests | grep -vx Resilience.Integration.Tests)
     echo "Testing ${#names[@]} projects, $jobs at once"
