@@ -1,4 +1,5 @@
 using System.Globalization;
+using Resilience.Caching.Guard;
 using Resilience.Context;
 using Resilience.Degrade;
 
@@ -111,6 +112,12 @@ internal static class DashboardFindings
         {
             string pending = cache.ReplaysPending > 0 ? Text($", {cache.ReplaysPending} writes wait for it") : "";
             findings.Add(new(Severity.Critical, "caches", cache.Name, $"does without its shared tier: the breaker is {(cache.SharedTier == "Open" ? "open" : "probing")}{pending}"));
+        }
+
+        if (cache.Guard is { State: not (nameof(GuardState.Off) or nameof(GuardState.Loading) or nameof(GuardState.Ready)) } guard)
+        {
+            string wrong = guard.State == nameof(GuardState.Contradicted) ? Text($": it has refused keys that exist, {guard.Contradictions} seen") : "";
+            findings.Add(new(guard.State == nameof(GuardState.Contradicted) ? Severity.Critical : Severity.Warning, "caches", cache.Name, $"its guard is {guard.State}{wrong}; until it is rebuilt it refuses nothing"));
         }
 
         if (cache.FailuresPerSecond > 0)
