@@ -1,4 +1,5 @@
 using System.Net;
+using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 using Polly;
 using Polly.Retry;
@@ -89,6 +90,27 @@ public sealed class DeadlineWiringTests
             cancellationToken: CancellationToken.None).AsTask();
 
         await PassAsync<DeadlineExceededException>(read);
+    }
+
+    [Theory]
+    [InlineData("read")]
+    [InlineData("set")]
+    [InlineData("remove")]
+    [InlineData("tag")]
+    public async Task SharedTier_Hangs_TheCallerLeavesAtItsDeadline(string what)
+    {
+        await using KitHost kit = await StartAsync(static services => services.AddResilientCache("products").UseDistributedCache(static _ => new HangingStore()));
+        ResilientCache cache = kit.Cache("products");
+        using RequestScope scope = Begin();
+        Task work = what switch
+        {
+            "read" => cache.GetOrCreateAsync("key", 0, static (_, _) => ValueTask.FromResult(1), cancellationToken: CancellationToken.None).AsTask(),
+            "set" => cache.SetAsync("key", 1, cancellationToken: CancellationToken.None).AsTask(),
+            "remove" => cache.RemoveAsync("key", CancellationToken.None).AsTask(),
+            _ => cache.RemoveByTagAsync("tag", CancellationToken.None).AsTask(),
+        };
+
+        await PassAsync<DeadlineExceededException>(work);
     }
 
     [Fact]
@@ -214,6 +236,7 @@ public sealed class DeadlineWiringTests
         ("Resilience:Pools:orders:AcquireTimeout", "00:10:00"),
         ("Resilience:Pools:orders:LeakThreshold", "Infinite"),
         ("Resilience:Caches:Default:LoadTimeout", "00:10:00"),
+        ("Resilience:Caches:Default:Shared:HardTimeout", "00:01:00"),
         ("Resilience:Caches:Default:Shared:TombstoneLifetime", "01:00:00"));
 
     private RequestScope Begin() => RequestScope.Begin(new ScopeOptions { Timeout = Budget, TimeProvider = _time });
@@ -240,6 +263,25 @@ public sealed class DeadlineWiringTests
         }
 
         return await Assert.ThrowsAnyAsync<TException>(() => work.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken));
+    }
+
+    private sealed class HangingStore : IDistributedCache
+    {
+        public byte[]? Get(string key) => throw new NotSupportedException();
+
+        public Task<byte[]?> GetAsync(string key, CancellationToken token = default) => new TaskCompletionSource<byte[]?>().Task;
+
+        public void Set(string key, byte[] value, DistributedCacheEntryOptions options) => throw new NotSupportedException();
+
+        public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default) => new TaskCompletionSource().Task;
+
+        public void Refresh(string key) => throw new NotSupportedException();
+
+        public Task RefreshAsync(string key, CancellationToken token = default) => new TaskCompletionSource().Task;
+
+        public void Remove(string key) => throw new NotSupportedException();
+
+        public Task RemoveAsync(string key, CancellationToken token = default) => new TaskCompletionSource().Task;
     }
 
     private sealed class HangingServer : HttpMessageHandler
