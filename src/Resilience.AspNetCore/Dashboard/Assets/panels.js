@@ -325,5 +325,6 @@ function urgency(pool) {
 }
 
 function trouble(cache) {
-  return (cache.sharedTier === 'Open' || cache.sharedTier === 'Probing' ? 2 : 0) + (cache.failuresPerSecond > 0 ? 1 : 0);
+  return (cache.sharedTier === 'Open' || cache.sharedTier === 'Probing' ? 8 : 0) + (cache.failuresPerSecond > 0 ? 4 : 0)
+    + (cache.servesStaleFirst || cache.stalePerSecond > 0 ? 2 : 0) + (cache.readsPerSecond > 0 ? 1 : 0);
 }
