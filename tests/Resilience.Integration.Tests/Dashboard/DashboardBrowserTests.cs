@@ -167,6 +167,7 @@ public sealed class DashboardBrowserTests(Browser browser) : IClassFixture<Brows
         IPage page = dashboard.Page;
         site.Tick();
         ILocator rows = page.Locator("table.features tbody tr");
+        await Expect(rows.Filter(new() { HasText = "many-999" })).ToHaveCountAsync(1);
         Assert.True(await rows.CountAsync() >= 1_000);
         await Expect(page.Locator("table.caches tbody tr")).ToHaveCountAsync(50);
         await page.EvaluateAsync("document.querySelectorAll('table.features tbody tr').forEach(row => { row.kept = true; })");
