@@ -15,7 +15,7 @@ internal sealed class ScopeState : ScopeRecord
     private ChildScopes? _children;
     private int _cause;
 
-    public ScopeState(RequestScope? parent, ScopeState? inherited, ScopeOptions options, CancellationToken aborted, (string? Text, long Number) id)
+    public ScopeState(RequestScope? parent, ScopeState? inherited, ScopeOptions options, (string? Text, long Number) id, CancellationToken aborted)
     {
         Parent = parent;
         (_id, _number) = id;
