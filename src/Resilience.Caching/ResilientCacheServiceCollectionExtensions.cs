@@ -5,6 +5,8 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Polly;
+using Polly.Registry;
 using Resilience.Caching;
 using Resilience.Caching.Local;
 using Resilience.Caching.Shared;
@@ -46,6 +48,11 @@ public static class ResilientCacheServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        if (name.AsSpan().IndexOfAny(":{}") >= 0)
+        {
+            throw new ArgumentException($"A cache's name is part of its settings' path and of its keys in the shared tier: it must have none of ':', '{{' and '}}'. This one is '{name}'.", nameof(name));
+        }
+
         services.AddLiveSettings<CacheOptions>(name, $"Resilience:Caches:{name}", name == DefaultCacheName ? null : $"Resilience:Caches:{DefaultCacheName}");
         if (configure is not null)
         {
@@ -64,6 +71,7 @@ public static class ResilientCacheServiceCollectionExtensions
                 ["resilience", "cache", "ready"]));
         }
 
+        services.TryAddKeyedSingleton(name, (provider, _) => provider.GetRequiredKeyedService<ResilientCache>(name).Inspector);
         services.TryAddKeyedSingleton<HybridCache>(name, (provider, _) => provider.GetRequiredKeyedService<ResilientCache>(name));
         services.AddSingleton(new CacheRegistration(name));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, CacheStarter>());
@@ -83,6 +91,8 @@ public static class ResilientCacheServiceCollectionExtensions
             Shared = provider.GetKeyedService<ISharedTier>(name) ?? provider.GetService<ISharedTier>(),
             Leases = provider.GetKeyedService<ILeaseStore>(name) ?? provider.GetService<ILeaseStore>(),
             Backplane = provider.GetKeyedService<IBackplane>(name) ?? provider.GetService<IBackplane>(),
+            LoadPipeline = Pipeline(provider, name, nameof(CacheOptions.LoadPipeline), settings.Current.LoadPipeline),
+            SharedPipeline = Pipeline(provider, name, "Shared:Pipeline", settings.Current.Shared.Pipeline),
         };
         if (wiring.Memory is { } memory)
         {
@@ -92,6 +102,19 @@ public static class ResilientCacheServiceCollectionExtensions
         var cache = new ResilientCache(settings, parts);
         provider.GetRequiredService<CachingMetrics>().Observe(cache);
         return cache;
+    }
+
+    private static ResiliencePipeline? Pipeline(IServiceProvider provider, string cache, string setting, string? pipeline)
+    {
+        if (pipeline is null)
+        {
+            return null;
+        }
+
+        ResiliencePipeline? found = null;
+        return provider.GetService<ResiliencePipelineProvider<string>>()?.TryGetPipeline(pipeline, out found) == true
+            ? found
+            : throw new InvalidOperationException($"Cache '{cache}': {setting} names the pipeline '{pipeline}', but no ResiliencePipelineProvider<string> in the container has it. Add it, for instance with AddResiliencePipeline, or correct the name.");
     }
 
     /// <summary>

@@ -22,7 +22,12 @@ internal static class FrameCodec
     private const byte Format = 1;
     private const int FixedSize = SharedEnvelope.Size + 2 + 1 + 2 + (8 * 4) + 4 + (8 * 3) + 2;
     private const int ChecksumSize = 8;
-    private const int MaxTags = 1024;
+
+    /// <summary>No span of a frame is longer than this, a thousand years: what is came from no writer of ours.</summary>
+    private const long MaxMilliseconds = 1000L * 366 * 24 * 3600 * 1000;
+
+    private static readonly long MinUnixMilliseconds = DateTimeOffset.MinValue.ToUnixTimeMilliseconds();
+    private static readonly long MaxUnixMilliseconds = DateTimeOffset.MaxValue.ToUnixTimeMilliseconds();
 
     /// <summary>Writes a frame behind a new envelope.</summary>
     /// <param name="key">The key, complete.</param>
@@ -155,7 +160,8 @@ internal static class FrameCodec
             || !reader.TryInt64(out long created) || !reader.TryInt64(out long fresh) || !reader.TryInt64(out long useful) || !reader.TryInt64(out long local)
             || !reader.TryInt32(out int cost) || !reader.TryInt64(out long hash) || hash != (long)XxHash64.Hash(key)
             || !reader.TryInt64(out long namespaceVersion) || !reader.TryInt64(out long modified)
-            || !reader.TryUInt16(out ushort count) || count > MaxTags || fresh < 0 || useful < 0 || local < 0)
+            || !reader.TryUInt16(out ushort count) || count > CacheText.MaxTags || !IsSpan(fresh) || !IsSpan(useful) || !IsSpan(local) || cost < 0
+            || created < 0 || created > MaxUnixMilliseconds || modified < MinUnixMilliseconds || modified > MaxUnixMilliseconds)
         {
             return false;
         }
@@ -191,6 +197,8 @@ internal static class FrameCodec
         };
         return true;
     }
+
+    private static bool IsSpan(long milliseconds) => milliseconds is >= 0 and <= MaxMilliseconds;
 
     private static int Utf8Length(string? text) => text is null ? 0 : Encoding.UTF8.GetByteCount(text);
 }
