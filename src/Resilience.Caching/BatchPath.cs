@@ -12,7 +12,7 @@ namespace Resilience.Caching;
 /// (<see cref="BatchLoad"/>). Each key has its flight all the same: whoever asks for one of them meanwhile waits for the batch, and the
 /// batch waits for what is under way.
 /// </summary>
-internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads, AnswerWait waits, BatchLoad batches)
+internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, LoadPath loads, AnswerWait waits, BatchLoad batches)
 {
     public async ValueTask<IReadOnlyDictionary<string, T>> ReadAsync<TState, T>(IEnumerable<string> keys, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, CancellationToken cancellationToken)
     {
@@ -53,14 +53,14 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads, 
         var flights = new List<Flight<T>>();
         foreach (string key in keys.Distinct(StringComparer.Ordinal))
         {
-            CacheResult<T> local = reads.Peek<T>(core.Local.Find(key));
+            CacheResult<T> local = looks.Peek<T>(core.Local.Find(key));
             if (local is { HasValue: true, IsStale: false })
             {
                 found[key] = local.Value!;
             }
             else if (!local.IsKnownAbsent && core.Shared is not null)
             {
-                flights.Add(reads.BeginLook<T>(key));
+                flights.Add(looks.Begin<T>(key));
             }
         }
 

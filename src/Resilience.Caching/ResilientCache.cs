@@ -32,6 +32,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
 {
     private readonly CacheCore _core;
     private readonly ReadPath _reads;
+    private readonly LookPath _looks;
     private readonly LoadPath _loads;
     private readonly WritePath _writes;
     private readonly SharedWriter _writer;
@@ -47,8 +48,9 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
         _loads = new LoadPath(_core, _writer);
         var waits = new AnswerWait(_core, _loads);
         _reads = new ReadPath(_core, _loads, waits);
+        _looks = new LookPath(_core, _reads, _loads);
         _writes = new WritePath(_core, _writer);
-        _batches = new BatchPath(_core, _reads, _loads, waits, new BatchLoad(_core, _reads, _loads));
+        _batches = new BatchPath(_core, _reads, _looks, _loads, waits, new BatchLoad(_core, _reads, _loads));
         Inspector = new CacheInspector(_core);
         _upkeep = new CacheUpkeep(_core, _writes, _writer, parts.Backplane, settings);
     }
@@ -164,7 +166,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     public CacheResult<T> TryGet<T>(string key)
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
-        return _reads.Peek<T>(_core.Local.Find(key));
+        return _looks.Peek<T>(_core.Local.Find(key));
     }
 
     /// <summary>Looks for a value in the local tier, then in the shared one. Runs no factory.</summary>
@@ -175,9 +177,17 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     public ValueTask<CacheResult<T>> TryGetAsync<T>(string key, CancellationToken cancellationToken = default)
     {
         CacheResult<T> local = TryGet<T>(key);
-        return (local.HasValue && !local.IsStale) || local.IsKnownAbsent || _core.Shared is null || !_core.IsCacheable(key)
-            ? new ValueTask<CacheResult<T>>(local)
-            : _reads.PeekSharedAsync(key, local, cancellationToken);
+        if ((local.HasValue && !local.IsStale) || local.IsKnownAbsent || !_core.IsCacheable(key))
+        {
+            return new ValueTask<CacheResult<T>>(local);
+        }
+
+        if (_reads.IsRefused(key))
+        {
+            return new ValueTask<CacheResult<T>>(new CacheResult<T>(false, default, CacheOrigin.Guard, false, true, TimeSpan.Zero));
+        }
+
+        return _core.Shared is null ? new ValueTask<CacheResult<T>>(local) : _looks.PeekSharedAsync(key, local, cancellationToken);
     }
 
     /// <inheritdoc/>
