@@ -149,6 +149,7 @@ internal sealed class S3FifoTier : ILocalTier
             try
             {
                 DrainUnderLock(MaxDrained);
+                _policy.Trim(now); // what a heavy entry left to the next writer, should none have come
                 isDone = _policy.Sweep(now, SweepSlice);
             }
             finally
