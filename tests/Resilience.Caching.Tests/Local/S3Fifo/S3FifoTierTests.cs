@@ -391,6 +391,17 @@ public class S3FifoTierTests
     }
 
     [Fact]
+    public void Ghost_Large_TakesMemoryPieceByPiece()
+    {
+        var ghost = new GhostTable(10_000_000, 10_000_000);
+        Assert.Equal(0, ghost.Bytes);
+        Assert.False(ghost.Take(1));
+        ghost.Add(1, 1);
+        Assert.True(ghost.Take(1));
+        Assert.Equal(32 << 10, ghost.Bytes);
+    }
+
+    [Fact]
     public void Ghost_Growing_KeepsWhatItKnew()
     {
         var ghost = new GhostTable(1_000, 31);
