@@ -16,6 +16,10 @@ internal sealed class GhostTable
 {
     private const int Ways = 8;
     private const int QuantaInWindow = 1 << 16;
+
+    /// <summary>The most that the keys within the window may fill. Where a bucket is full its oldest goes, which would be the next to be forgotten anyway.</summary>
+    private const double MostFilled = 0.75;
+
     private readonly double _quantaPerWeight;
     private readonly uint _window;
     private Table _slots;
@@ -30,7 +34,7 @@ internal sealed class GhostTable
     {
         _window = (uint)Math.Min(QuantaInWindow, Math.Max(window, 1)); // at unit weights and small windows a quantum is one entry exactly
         _quantaPerWeight = _window / (double)Math.Max(window, 1);
-        _slots = Table.For(capacity);
+        _slots = Table.For(capacity * 2);
     }
 
     /// <summary>The slots that there are: the bound of what is remembered.</summary>
@@ -42,14 +46,14 @@ internal sealed class GhostTable
     /// <summary>Makes room for so many keys, if there is not.</summary>
     public void EnsureCapacity(long keys)
     {
-        if (keys * 2 <= _slots.Count || _slots.Count >= Table.MaxSlots)
+        if (keys <= _slots.Count * MostFilled || _slots.Count >= Table.MaxSlots)
         {
             return;
         }
 
         _older = _slots;
         _olderUntil = _clock + _window;
-        _slots = Table.For(keys * 2);
+        _slots = Table.For((long)(keys / MostFilled) + 1);
     }
 
     /// <summary>Remembers a key that is evicted.</summary>
@@ -130,8 +134,8 @@ internal sealed class GhostTable
 
         public long Bytes => (long)_taken * _pieceSlots * sizeof(ulong);
 
-        public static Table For(long keys) =>
-            new((int)Math.Min(MaxSlots, (long)BitOperations.RoundUpToPowerOf2((ulong)Math.Max(keys * 2, Ways * 2))));
+        public static Table For(long slots) =>
+            new((int)Math.Min(MaxSlots, (long)BitOperations.RoundUpToPowerOf2((ulong)Math.Max(slots, Ways * 2))));
 
         /// <summary>The bucket of a hash; nothing where nothing was put yet and nothing is to be.</summary>
         public Span<ulong> BucketOf(int hash, bool create)

@@ -275,7 +275,7 @@ public class S3FifoTierTests
         const int Steady = 200;
         const int Workers = 4;
         int added = 0;
-        S3FifoTier map = Create(long.MaxValue / 2);
+        S3FifoTier map = Create(1L << 40);
         for (int i = 0; i < Steady; i++)
         {
             map.Set(K(-i), new Item(-i));
