@@ -74,9 +74,6 @@ internal class LocalEntry
 
     /// <summary>Whether the entry says "there is no such thing".</summary>
     public virtual bool IsNegative => false;
-
-    /// <summary>The engine's own use counter. The cache never touches it.</summary>
-    public byte Frequency;
 }
 
 /// <summary>An entry of a type. <see cref="IsAbsent"/> says that there is no such thing.</summary>
