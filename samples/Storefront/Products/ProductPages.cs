@@ -16,7 +16,7 @@ internal sealed class ProductPages([FromKeyedServices(ProductPages.Cache)] Hybri
     public async ValueTask<ProductPage?> FindAsync(int id, CancellationToken cancellationToken)
     {
         Product? product = await cache.GetOrCreateAsync(
-            $"product:{id}",
+            Key(id),
             (shop, id),
             static (source, ct) => new ValueTask<Product?>(source.shop.FindAsync(source.id, ct)),
             cancellationToken: cancellationToken);
@@ -36,6 +36,22 @@ internal sealed class ProductPages([FromKeyedServices(ProductPages.Cache)] Hybri
         };
         return new ProductPage(product, recommendations, comments, degraded);
     }
+
+    /// <summary>Changes a price; when this has returned, no page shows an older one.</summary>
+    public async Task<Product?> SetPriceAsync(int id, int priceCents, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await shop.SetPriceAsync(id, priceCents, cancellationToken);
+        }
+        finally
+        {
+            // In any case: when the connection broke after the commit, the change has failed for the caller and the price is new all the same.
+            await cache.RemoveAsync(Key(id), CancellationToken.None);
+        }
+    }
+
+    private static string Key(int id) => $"product:{id}";
 
     private ValueTask<(IReadOnlyList<int> Ids, bool Degraded)> RecommendationsAsync(int id, CancellationToken cancellationToken) =>
         degradation.RunAsync(
