@@ -5,6 +5,7 @@ using Storefront.Drive;
 using Storefront.Mail;
 using Storefront.Orders;
 using Storefront.Products;
+using Storefront.Telemetry;
 
 namespace Storefront;
 
@@ -22,6 +23,10 @@ internal static class Shop
         app.MapProducts();
         app.MapOrders();
         app.MapHealthChecks("/health");
+        app.MapResilienceHealth();
+
+        // The shop listens on the loopback alone; a service that does not says RequireAuthorization("ops") here, and has switches.
+        app.MapResilienceDashboard().AllowAnonymousReadOnly();
         return app;
     }
 
@@ -36,6 +41,7 @@ internal static class Shop
         builder.AddCatalogue();
         builder.Services.AddBloomGuard(ProductPages.Cache, services => new ProductKeys(services.GetRequiredService<IShop>())); // after the catalogue, whose tables it reads
         builder.Services.AddMail();
+        builder.AddShopTelemetry();
         builder.Services.AddSingleton<ProductPages>();
         builder.Services.AddSingleton<ShopFigures>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.TypeInfoResolverChain.Insert(0, StorefrontJson.Default));

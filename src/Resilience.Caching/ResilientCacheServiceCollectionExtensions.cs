@@ -5,12 +5,11 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Polly;
-using Polly.Registry;
 using Resilience.Caching;
 using Resilience.Caching.Local;
 using Resilience.Caching.Shared;
 using Resilience.Caching.Telemetry;
+using Resilience.Context;
 using Resilience.Settings;
 
 namespace Microsoft.Extensions.DependencyInjection;
@@ -91,8 +90,8 @@ public static class ResilientCacheServiceCollectionExtensions
             Shared = provider.GetKeyedService<ISharedTier>(name) ?? provider.GetService<ISharedTier>(),
             Leases = provider.GetKeyedService<ILeaseStore>(name) ?? provider.GetService<ILeaseStore>(),
             Backplane = provider.GetKeyedService<IBackplane>(name) ?? provider.GetService<IBackplane>(),
-            LoadPipeline = Pipeline(provider, name, nameof(CacheOptions.LoadPipeline), settings.Current.LoadPipeline),
-            SharedPipeline = Pipeline(provider, name, "Shared:Pipeline", settings.Current.Shared.Pipeline),
+            LoadPipeline = NamedPipelines.Find(provider, settings.Current.LoadPipeline, settings.Path, nameof(CacheOptions.LoadPipeline)),
+            SharedPipeline = NamedPipelines.Find(provider, settings.Current.Shared.Pipeline, $"{settings.Path}:Shared"),
         };
         if (wiring.Memory is { } memory)
         {
@@ -102,19 +101,6 @@ public static class ResilientCacheServiceCollectionExtensions
         var cache = new ResilientCache(settings, parts);
         provider.GetRequiredService<CachingMetrics>().Observe(cache);
         return cache;
-    }
-
-    private static ResiliencePipeline? Pipeline(IServiceProvider provider, string cache, string setting, string? pipeline)
-    {
-        if (pipeline is null)
-        {
-            return null;
-        }
-
-        ResiliencePipeline? found = null;
-        return provider.GetService<ResiliencePipelineProvider<string>>()?.TryGetPipeline(pipeline, out found) == true
-            ? found
-            : throw new InvalidOperationException($"Cache '{cache}': {setting} names the pipeline '{pipeline}', but no ResiliencePipelineProvider<string> in the container has it. Add it, for instance with AddResiliencePipeline, or correct the name.");
     }
 
     /// <summary>

@@ -9,6 +9,7 @@ using Polly.Registry;
 using Polly.Retry;
 using Resilience.Caching.Shared;
 using Resilience.Caching.Tests.Shared;
+using Resilience.Settings;
 using Resilience.TestKit;
 
 namespace Resilience.Caching.Tests;
@@ -104,7 +105,7 @@ public sealed class RegistrationTests
     public async Task Pipeline_ThatNobodyRegistered_IsAnErrorThatNamesSettingAndPipeline()
     {
         await using ServiceProvider provider = New(("Resilience:Caches:Default:Shared:Pipeline", "nope")).AddResilientCache().Services.BuildServiceProvider();
-        InvalidOperationException failure = Assert.Throws<InvalidOperationException>(provider.GetRequiredService<ResilientCache>);
+        SettingsException failure = Assert.Throws<SettingsException>(provider.GetRequiredService<ResilientCache>);
         Assert.Contains("Shared:Pipeline", failure.Message, StringComparison.Ordinal);
         Assert.Contains("'nope'", failure.Message, StringComparison.Ordinal);
     }

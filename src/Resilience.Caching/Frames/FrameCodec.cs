@@ -161,7 +161,7 @@ internal static class FrameCodec
             || !reader.TryInt64(out long created) || !reader.TryInt64(out long fresh) || !reader.TryInt64(out long useful) || !reader.TryInt64(out long local)
             || !reader.TryInt32(out int cost) || !reader.TryInt64(out long hash) || hash != (long)XxHash64.Hash(key)
             || !reader.TryInt64(out long namespaceVersion) || !reader.TryInt64(out long modified)
-            || !reader.TryUInt16(out ushort count) || count > CacheText.MaxTags || count * (TextLengthSize + 8) > reader.Left || !IsSpan(fresh) || !IsSpan(useful) || !IsSpan(local) || cost < 0
+            || !reader.TryUInt16(out ushort count) || count * (TextLengthSize + 8) > reader.Left || !IsSpan(fresh) || !IsSpan(useful) || !IsSpan(local) || cost < 0
             || created < 0 || created > MaxUnixMilliseconds || modified < MinUnixMilliseconds || modified > MaxUnixMilliseconds)
         {
             return false;
