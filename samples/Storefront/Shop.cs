@@ -3,8 +3,10 @@ using Resilience.Settings;
 using Storefront.Catalogue;
 using Storefront.Drive;
 using Storefront.Mail;
+using Storefront.Operators;
 using Storefront.Orders;
 using Storefront.Products;
+using Storefront.Stock;
 
 namespace Storefront;
 
@@ -19,9 +21,14 @@ internal static class Shop
 
         WebApplication app = builder.Build();
         app.UseResilienceKit();
+        app.UseAuthentication();
+        app.UseAuthorization();
         app.MapProducts();
         app.MapOrders();
-        app.MapHealthChecks("/health");
+        app.MapStock();
+        app.MapOperators();
+        app.MapResilienceHealth();
+        app.MapResilienceDashboard().AllowAnonymousReadOnly().RequireAuthorizationToChange(OperatorSignIn.Policy);
         return app;
     }
 
@@ -35,6 +42,8 @@ internal static class Shop
         builder.Services.AddSingleton(services => services.GetRequiredKeyedService<LiveSettings<CatalogueSettings>>(""));
         builder.AddCatalogue();
         builder.Services.AddMail();
+        builder.Services.AddStock();
+        builder.Services.AddOperators();
         builder.Services.AddSingleton<ProductPages>();
         builder.Services.AddSingleton<ShopFigures>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.TypeInfoResolverChain.Insert(0, StorefrontJson.Default));
