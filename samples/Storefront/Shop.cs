@@ -7,6 +7,7 @@ using Storefront.Operators;
 using Storefront.Orders;
 using Storefront.Products;
 using Storefront.Stock;
+using Storefront.Telemetry;
 
 namespace Storefront;
 
@@ -27,7 +28,10 @@ internal static class Shop
         app.MapOrders();
         app.MapStock();
         app.MapOperators();
+        app.MapHealthChecks("/health");
         app.MapResilienceHealth();
+
+        // The shop listens on the loopback alone; a service that does not says RequireAuthorization("ops") for reading too.
         app.MapResilienceDashboard().AllowAnonymousReadOnly().RequireAuthorizationToChange(OperatorSignIn.Policy);
         return app;
     }
@@ -44,6 +48,7 @@ internal static class Shop
         builder.Services.AddMail();
         builder.Services.AddStock();
         builder.Services.AddOperators();
+        builder.AddShopTelemetry();
         builder.Services.AddSingleton<ProductPages>();
         builder.Services.AddSingleton<ShopFigures>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.TypeInfoResolverChain.Insert(0, StorefrontJson.Default));

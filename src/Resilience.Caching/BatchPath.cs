@@ -3,6 +3,7 @@ using Resilience.Caching.Invalidation;
 using Resilience.Caching.Local;
 using Resilience.Caching.Shared;
 using Resilience.Caching.Telemetry;
+using Resilience.Context;
 
 namespace Resilience.Caching;
 
@@ -18,6 +19,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads)
         var owned = new List<Flight<T>>();
         var joined = new List<(Flight<T> Flight, Task Answered, long JoinedAt)>();
         TagState[]? states = core.Invalidations.Resolve(tags);
+        RequestScope? scope = RequestScope.Current;
         foreach (string key in keys)
         {
             LocalEntry? entry = policy.ReadsLocal ? core.Local.Find(key) : null;
@@ -41,9 +43,9 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads)
             Task flying = FlyAsync(owned, state, factory, policy);
             try
             {
-                await (flying.IsCompleted ? flying : flying.WaitAsync(cancellationToken)).ConfigureAwait(false);
+                await (flying.IsCompleted ? flying : reads.WaitWithinAsync(flying, scope, cancellationToken)).ConfigureAwait(false);
             }
-            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+            catch (OperationCanceledException) when (!flying.IsCompleted)
             {
                 owned.ForEach(loads.Leave);
                 joined.ForEach(wait => loads.Leave(wait.Flight));
@@ -102,12 +104,13 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads)
 
     private async ValueTask TakeJoinedAsync<TState, T>(Dictionary<string, T> found, List<(Flight<T> Flight, Task Answered, long JoinedAt)> joined, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, CancellationToken cancellationToken)
     {
+        RequestScope? scope = RequestScope.Current;
         List<string>? again = null;
         foreach ((Flight<T> flight, Task answered, long joinedAt) in joined)
         {
             try
             {
-                await (answered.IsCompleted ? answered : answered.WaitAsync(cancellationToken)).ConfigureAwait(false);
+                await (answered.IsCompleted ? answered : reads.WaitWithinAsync(answered, scope, cancellationToken)).ConfigureAwait(false);
             }
             catch (OperationCanceledException)
             {
@@ -115,7 +118,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads)
                 throw;
             }
 
-            if (flight.IsTooOldFor(joinedAt, core.Invalidations))
+            if (flight.IsTooOldFor(joinedAt, core.Invalidations) || ReadPath.IsOutOfLeadersTime(flight, scope))
             {
                 (again ??= []).Add(flight.Key);
             }
@@ -185,7 +188,10 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads)
             IReadOnlyDictionary<string, T> values;
             try
             {
-                Task<IReadOnlyDictionary<string, T>> pending = factory([.. missing.Select(flight => flight.Key)], state, cancellation.Token).AsTask();
+                string[] asked = [.. missing.Select(flight => flight.Key)];
+                Task<IReadOnlyDictionary<string, T>> pending = core.Pipeline is null
+                    ? factory(asked, state, cancellation.Token).AsTask()
+                    : core.Pipeline.ExecuteAsync(static (work, token) => work.factory(work.asked, work.state, token), (factory, asked, state), cancellation.Token).AsTask();
                 values = await (pending.IsCompleted ? pending : pending.WaitAsync(timeout, core.Time)).ConfigureAwait(false);
             }
             catch (TimeoutException) when (core.Clock.Milliseconds - began >= policy.LoadTimeout)

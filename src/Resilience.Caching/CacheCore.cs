@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Polly;
 using Resilience.Caching.Flights;
 using Resilience.Caching.Invalidation;
 using Resilience.Caching.Local;
@@ -15,6 +16,7 @@ internal sealed class CacheCore
 {
     private volatile EntryPolicies _policies;
     private volatile bool _isBlind;
+    private volatile bool _servesStaleFirst;
 
     public CacheCore(string name, CacheOptions settings, CacheParts parts)
     {
@@ -33,7 +35,8 @@ internal sealed class CacheCore
             ? new MemoryCacheTier(settings.Local, Clock)
             : new S3FifoTier(settings.Local.SizeLimit, parts.Time));
         KeyPrefix = $"v1:{name}:";
-        Shared = parts.Shared is null ? null : new SharedTierClient(parts.Shared, parts.Leases, () => Settings.Shared, parts.Time, Statistics, parts.Random);
+        Shared = parts.Shared is null ? null : new SharedTierClient(parts.Shared, parts.Leases, () => Settings.Shared, parts.Time, Statistics, parts.Random) { Pipeline = parts.SharedPipeline };
+        Pipeline = parts.Pipeline;
         Versions = Shared is null ? null : new TagVersions(this, Shared);
         Entries = new EntryMaker(this);
     }
@@ -67,6 +70,9 @@ internal sealed class CacheCore
 
     public SharedTierClient? Shared { get; }
 
+    /// <summary>The pipeline that loads run in, if there is one.</summary>
+    public ResiliencePipeline? Pipeline { get; }
+
     /// <summary>The tags' versions in the shared tier; there when <see cref="Shared"/> is.</summary>
     public TagVersions? Versions { get; }
 
@@ -84,6 +90,13 @@ internal sealed class CacheCore
     {
         get => _isBlind;
         set => _isBlind = value;
+    }
+
+    /// <summary>Whether a stale copy is the answer at once, and its renewal runs in the background.</summary>
+    public bool ServesStaleFirst
+    {
+        get => _servesStaleFirst;
+        set => _servesStaleFirst = value;
     }
 
     /// <summary>When the node last began to distrust its local tier.</summary>
@@ -118,6 +131,10 @@ internal sealed record CacheParts
     public ILeaseStore? Leases { get; init; }
 
     public IBackplane? Backplane { get; init; }
+
+    public ResiliencePipeline? Pipeline { get; init; }
+
+    public ResiliencePipeline? SharedPipeline { get; init; }
 
     /// <summary>Makes a local tier other than the one of the settings.</summary>
     public Func<CoarseClock, ILocalTier>? Local { get; init; }

@@ -100,6 +100,20 @@ public sealed class CacheOptions : ISettings
     [Range(16, 10_000_000)]
     public int MaxTrackedTags { get; set; } = 16_384;
 
+    /// <summary>
+    /// The feature that the cache serves. While it is degraded or off, reads are answered with stale copies where there are any, and their loads run
+    /// in the background. Needs <c>AddResilienceKit()</c>, which joins the two.
+    /// </summary>
+    /// <value>Default: none.</value>
+    public string? Feature { get; set; }
+
+    /// <summary>
+    /// The name of the Polly pipeline that each load runs in, from <c>ResiliencePipelineProvider&lt;string&gt;</c>. All its attempts together are
+    /// bounded by <see cref="LoadTimeout"/>.
+    /// </summary>
+    /// <value>Default: none. At start.</value>
+    public string? LoadPipeline { get; set; }
+
     /// <summary>The local tier.</summary>
     public LocalTierOptions Local { get; set; } = new();
 

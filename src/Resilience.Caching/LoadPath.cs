@@ -200,7 +200,7 @@ internal sealed class LoadPath(CacheCore core, SharedWriter writer)
                 return;
             }
 
-            if (flight.Policy.FailureExpiration > 0 && flight.IsListed && flight.Policy.WritesLocal && !isOurs)
+            if (flight.Policy.FailureExpiration > 0 && flight.IsListed && flight.Policy.WritesLocal && !isOurs && !flight.Deadline.IsExpired)
             {
                 RememberUnderLock(flight, exception, now);
             }
@@ -470,7 +470,9 @@ internal sealed class LoadPath(CacheCore core, SharedWriter writer)
             }
 
             Ambient.Value = flight;
-            ValueTask<T> pending = flight.InvokeAsync(load, flight.Cancellation.Token);
+            ValueTask<T> pending = core.Pipeline is null
+                ? flight.InvokeAsync(load, flight.Cancellation.Token)
+                : core.Pipeline.ExecuteAsync(static (work, token) => work.flight.InvokeAsync(work.load, token), (flight, load), flight.Cancellation.Token);
             if (!pending.IsCompleted)
             {
                 Arm(flight);

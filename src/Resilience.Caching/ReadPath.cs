@@ -4,6 +4,7 @@ using Resilience.Caching.Flights;
 using Resilience.Caching.Invalidation;
 using Resilience.Caching.Local;
 using Resilience.Caching.Telemetry;
+using Resilience.Context;
 
 namespace Resilience.Caching;
 
@@ -58,6 +59,12 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
         if (IsRefused(key))
         {
             return new ValueTask<T>(default(T)!);
+        }
+
+        if (found is not null && core.ServesStaleFirst && TryServeStale(found, policy, out T? old))
+        {
+            BeginRefresh<TState, T>(key, state, factory, policy, tags, (LocalEntry<T>)found);
+            return new ValueTask<T>(old!);
         }
 
         TagState[]? states = core.Invalidations.Resolve(tags);
@@ -222,6 +229,22 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
         return true;
     }
 
+    /// <summary>Answers with a copy that is past its expiry, while the cache serves stale copies first. One that other nodes may have removed is not known to be good enough.</summary>
+    public bool TryServeStale<T>(LocalEntry found, EntryPolicy policy, out T? value)
+    {
+        value = default;
+        if (found is not LocalEntry<T> entry || policy.StaleFor <= 0 || core.Clock.Milliseconds >= entry.DeadAt
+            || core.Invalidations.Judge(entry) is not (Standing.Good or Standing.Expired))
+        {
+            return false;
+        }
+
+        core.Statistics.Add(CacheCount.LocalHit);
+        core.Statistics.Add(CacheCount.StaleServed);
+        value = core.Entries.Materialise(entry);
+        return true;
+    }
+
     /// <summary>Finds a flight that a caller may wait for. Called under the stripe's lock.</summary>
     public Flight<T>? JoinUnderLock<T>(KeyStripe stripe, string key, EntryPolicy policy)
     {
@@ -244,6 +267,7 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
         {
             Owner = core,
             Outer = outer,
+            Deadline = RequestScope.Current?.Deadline ?? Deadline.None,
             Stale = found as LocalEntry<T>,
         };
         stripe.AddUnderLock(flight);
@@ -270,21 +294,27 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
             }
 
             flight = BeginUnderLock<TState, T>(stripe, key, state, factory, policy, states, null, entry);
-            flight.IsRefresh = true;
+            flight.IsRefresh = core.Clock.Milliseconds < entry.ExpiresAt;
+            flight.Deadline = Deadline.None;
             flight.Waiters++;
         }
 
-        core.Statistics.Add(CacheCount.EagerRefresh);
+        if (flight.IsRefresh)
+        {
+            core.Statistics.Add(CacheCount.EagerRefresh);
+        }
+
         ThreadPool.UnsafeQueueUserWorkItem(static work => _ = work.loads.RunAsync(work.flight), (loads, flight), preferLocal: false);
     }
 
     private async ValueTask<T> AwaitAsync<TState, T>(Flight<T> flight, Task answered, bool isLeader, long joinedAt, string key, TState state, Delegate? factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, CancellationToken cancellationToken)
     {
-        if (cancellationToken.CanBeCanceled && !answered.IsCompleted)
+        RequestScope? scope = RequestScope.Current;
+        if ((cancellationToken.CanBeCanceled || scope is { Deadline.IsNone: false }) && !answered.IsCompleted)
         {
             try
             {
-                await answered.WaitAsync(cancellationToken).ConfigureAwait(false);
+                await WaitWithinAsync(answered, scope, cancellationToken).ConfigureAwait(false);
             }
             catch (OperationCanceledException) when (!flight.IsAnswered)
             {
@@ -301,12 +331,38 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
             await answered.ConfigureAwait(false);
         }
 
-        if (!isLeader && flight.IsTooOldFor(joinedAt, core.Invalidations))
+        if (!isLeader && (flight.IsTooOldFor(joinedAt, core.Invalidations) || IsOutOfLeadersTime(flight, scope)))
         {
             return await ReadAsync<TState, T>(key, state, factory, policy, tags, cancellationToken).ConfigureAwait(false);
         }
 
         return TakeAnswer(flight, isLeader);
+    }
+
+    /// <summary>
+    /// Whether a load failed when the time of the request that began it was up, which bounds what the factory calls: whoever has time left tries
+    /// with that.
+    /// </summary>
+    public static bool IsOutOfLeadersTime(Flight flight, RequestScope? scope) =>
+        flight is { Failure: not null, Deadline.IsExpired: true } && scope is not { Deadline.IsExpired: true };
+
+    /// <summary>Waits for a write or removal no longer than the request has; it goes on all the same.</summary>
+    public ValueTask WithinAsync(ValueTask work) =>
+        work.IsCompleted || RequestScope.Current is not { Deadline.IsNone: false } scope ? work : new ValueTask(WaitWithinAsync(work.AsTask(), scope, CancellationToken.None));
+
+    /// <summary>Waits no longer than the request has: the load goes on for those who have more time, or ends with its last waiter.</summary>
+    public async Task WaitWithinAsync(Task answered, RequestScope? scope, CancellationToken cancellationToken)
+    {
+        TimeSpan left = scope?.Deadline.Remaining ?? Timeout.InfiniteTimeSpan;
+        try
+        {
+            await answered.WaitAsync(left, core.Time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException exception)
+        {
+            throw new DeadlineExceededException(
+                $"Cache '{core.Name}': what it was asked for was not done when the deadline of request '{scope!.Id}' passed.", TimeSpan.Zero, TimeSpan.Zero, scope.IsDeadlineCallerChosen, exception);
+        }
     }
 
     /// <summary>What a caller gets of a flight's answer.</summary>

@@ -5,6 +5,7 @@ using Resilience.Caching.Invalidation;
 using Resilience.Caching.Local;
 using Resilience.Caching.Shared;
 using Resilience.Caching.Telemetry;
+using Resilience.Context;
 using Resilience.Settings;
 
 namespace Resilience.Caching;
@@ -20,6 +21,8 @@ namespace Resilience.Caching;
 /// see <see cref="CacheEntryOptions.ReuseInstances"/>. Failures of the shared tier never reach a caller.</para>
 /// <para>Members throw <see cref="ArgumentException"/> for a key that is empty. A key longer than <see cref="CacheOptions.MaxKeyLength"/> is
 /// not cached: its factory runs each time.</para>
+/// <para>Nobody waits longer than the request scope's deadline: a wait that it ends throws <see cref="DeadlineExceededException"/>. A load goes on for
+/// callers that have more time, a write or removal goes on in any case.</para>
 /// </remarks>
 public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDisposable
 {
@@ -46,6 +49,22 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
 
     /// <summary>The cache's name: options name, DI key and metric tag at once.</summary>
     public string Name { get; }
+
+    /// <summary>
+    /// Whether reads are answered with a stale copy, where there is one, while its renewal runs in the background: for the time in which loads should
+    /// not be waited for. False at first; <c>AddResilienceKit()</c> sets it while <see cref="CacheOptions.Feature"/> is degraded or off.
+    /// </summary>
+    public bool ServesStaleFirst
+    {
+        get => _core.ServesStaleFirst;
+        set => _core.ServesStaleFirst = value;
+    }
+
+    /// <summary>How the cache sees its shared tier now. Costs next to nothing, unlike <see cref="Snapshot"/>.</summary>
+    public SharedTierState SharedState => _core.Shared?.State ?? SharedTierState.None;
+
+    /// <summary>The feature that the cache serves, as <see cref="CacheOptions.Feature"/> has it; <see langword="null"/> when it serves none.</summary>
+    public string? Feature => _core.Settings.Feature;
 
     internal CacheCore Core => _core;
 
@@ -167,7 +186,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
         cancellationToken.ThrowIfCancellationRequested();
-        return IsCacheable(key) ? _writes.InvalidateAsync(key, isRemoval: true) : default;
+        return IsCacheable(key) ? _reads.WithinAsync(_writes.InvalidateAsync(key, isRemoval: true)) : default;
     }
 
     /// <inheritdoc/>
@@ -181,7 +200,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
         cancellationToken.ThrowIfCancellationRequested();
-        return IsCacheable(key) ? _writes.InvalidateAsync(key, isRemoval: false) : default;
+        return IsCacheable(key) ? _reads.WithinAsync(_writes.InvalidateAsync(key, isRemoval: false)) : default;
     }
 
     /// <summary>Expires keys; see <see cref="ExpireAsync(string, CancellationToken)"/>.</summary>
@@ -196,7 +215,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     {
         ArgumentException.ThrowIfNullOrEmpty(tag);
         cancellationToken.ThrowIfCancellationRequested();
-        return _writes.InvalidateTagAsync(tag, isRemoval: true);
+        return _reads.WithinAsync(_writes.InvalidateTagAsync(tag, isRemoval: true));
     }
 
     /// <inheritdoc/>
@@ -210,7 +229,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     {
         ArgumentException.ThrowIfNullOrEmpty(tag);
         cancellationToken.ThrowIfCancellationRequested();
-        return _writes.InvalidateTagAsync(tag, isRemoval: false);
+        return _reads.WithinAsync(_writes.InvalidateTagAsync(tag, isRemoval: false));
     }
 
     /// <summary>Removes, or expires, everything in this cache on all nodes: by one version number, so it costs the same whatever the size.</summary>
@@ -219,7 +238,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     public ValueTask ClearAsync(bool keepStale = false, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        return _writes.InvalidateTagAsync(Invalidations.NamespaceTag, isRemoval: !keepStale);
+        return _reads.WithinAsync(_writes.InvalidateTagAsync(Invalidations.NamespaceTag, isRemoval: !keepStale));
     }
 
     /// <summary>What the cache has done and what it holds.</summary>
@@ -253,7 +272,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
             LocalCount = _core.Local.Count,
             LocalWeight = _core.Local.Weight,
             Evictions = _core.Local.Evictions,
-            SharedState = _core.Shared?.State ?? SharedTierState.None,
+            SharedState = SharedState,
         };
     }
 
@@ -324,7 +343,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     }
 
     private ValueTask SetCoreAsync<T>(string key, T value, EntryPolicy policy, IEnumerable<string>? tags) =>
-        IsCacheable(key) ? _writes.SetAsync(key, value, policy, Collect(tags)) : default;
+        IsCacheable(key) ? _reads.WithinAsync(_writes.SetAsync(key, value, policy, Collect(tags))) : default;
 
     private async ValueTask EachAsync(IEnumerable<string> names, Func<ResilientCache, string, CancellationToken, ValueTask> act, CancellationToken cancellationToken)
     {

@@ -9,6 +9,7 @@ using Resilience.Caching;
 using Resilience.Caching.Local;
 using Resilience.Caching.Shared;
 using Resilience.Caching.Telemetry;
+using Resilience.Context;
 using Resilience.Settings;
 
 namespace Microsoft.Extensions.DependencyInjection;
@@ -83,6 +84,8 @@ public static class ResilientCacheServiceCollectionExtensions
             Shared = provider.GetKeyedService<ISharedTier>(name) ?? provider.GetService<ISharedTier>(),
             Leases = provider.GetKeyedService<ILeaseStore>(name) ?? provider.GetService<ILeaseStore>(),
             Backplane = provider.GetKeyedService<IBackplane>(name) ?? provider.GetService<IBackplane>(),
+            Pipeline = NamedPipelines.Find(provider, settings.Current.LoadPipeline, settings.Path, "LoadPipeline"),
+            SharedPipeline = NamedPipelines.Find(provider, settings.Current.Shared.Pipeline, $"{settings.Path}:Shared"),
         };
         if (wiring.Memory is { } memory)
         {

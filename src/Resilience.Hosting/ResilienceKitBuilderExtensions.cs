@@ -1,4 +1,6 @@
+using Polly;
 using Resilience.Hosting;
+using Resilience.Hosting.Pipelines;
 using Resilience.Degrade;
 using Resilience.Pools;
 
@@ -28,6 +30,32 @@ public static class ResilienceKitBuilderExtensions
         ArgumentNullException.ThrowIfNull(kit);
         kit.Services.AddResourcePool(name, factory);
         return kit;
+    }
+
+    /// <summary>
+    /// Adds a Polly pipeline that settings may name: <c>"Pipeline": "database"</c> of a cache, of its shared tier, of a pool or of a batch writer. It is
+    /// built when it is first used. Where the application has a registry of its own, a pipeline of this name in that registry wins.
+    /// </summary>
+    /// <param name="kit">The kit.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="configure">Adds strategies, such as <c>AddRetry(…)</c>; it gets the application's services.</param>
+    public static IResilienceKitBuilder AddPipeline(this IResilienceKitBuilder kit, string name, Action<IServiceProvider, ResiliencePipelineBuilder> configure)
+    {
+        ArgumentNullException.ThrowIfNull(kit);
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentNullException.ThrowIfNull(configure);
+        kit.Services.AddSingleton(new KitPipeline(name, configure));
+        return kit;
+    }
+
+    /// <summary>Adds a Polly pipeline that settings may name; see the fuller overload.</summary>
+    /// <param name="kit">The kit.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="configure">Adds strategies.</param>
+    public static IResilienceKitBuilder AddPipeline(this IResilienceKitBuilder kit, string name, Action<ResiliencePipelineBuilder> configure)
+    {
+        ArgumentNullException.ThrowIfNull(configure);
+        return kit.AddPipeline(name, (_, builder) => configure(builder));
     }
 
     /// <summary>Makes a feature known before the first request asks for it, so that its section is checked when the host starts.</summary>

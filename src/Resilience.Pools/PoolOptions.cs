@@ -145,6 +145,18 @@ public sealed class PoolOptions : ISettings
     /// </summary>
     public bool? DetectNestedAcquire { get; set; }
 
+    /// <summary>
+    /// The feature that the pool serves; none by default. While it is degraded or off, those who wait are served strictly by priority. Needs
+    /// <c>AddResilienceKit()</c>, which joins the two.
+    /// </summary>
+    public string? Feature { get; set; }
+
+    /// <summary>
+    /// The name of the Polly pipeline that each creation runs in, from <c>ResiliencePipelineProvider&lt;string&gt;</c>; none by default. All its attempts
+    /// together are bounded by <see cref="CreateTimeout"/>. Read at start.
+    /// </summary>
+    public string? Pipeline { get; set; }
+
     /// <summary>The rate limit in front of the pool; none by default.</summary>
     public PoolRateLimitOptions RateLimit { get; private set; } = new();
 

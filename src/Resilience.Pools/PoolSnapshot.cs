@@ -107,3 +107,14 @@ public sealed record PoolHolder
         _ => $"'{Tag}' {Path.GetFileName(File)}:{Line}",
     };
 }
+
+/// <summary>How much of a pool is wanted at a moment.</summary>
+/// <param name="Leased">How many resources are leased.</param>
+/// <param name="Waiting">How many callers wait.</param>
+/// <param name="Limit">How many resources may exist.</param>
+/// <param name="Backend">Whether resources can be created.</param>
+public readonly record struct PoolOccupancy(int Leased, int Waiting, int Limit, PoolBackendState Backend)
+{
+    /// <summary>The leased share, from 0 to 1; above 1 only while the pool shrinks.</summary>
+    public double Utilization => Limit > 0 ? (double)Leased / Limit : 0;
+}

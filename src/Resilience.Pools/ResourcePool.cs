@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.ObjectPool;
+using Polly;
 using Resilience.Context;
 using Resilience.Settings;
 
@@ -66,6 +67,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private volatile int _open;
     private volatile int _limit;
     private volatile int _generation;
+    private volatile bool _yields;
     private long _clearedAt;
     private long _clearPace;
 
@@ -129,6 +131,37 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
 
     /// <inheritdoc/>
     public string Name { get; }
+
+    /// <inheritdoc/>
+    public PoolOccupancy Occupancy
+    {
+        get
+        {
+            int leased = 0;
+            foreach (PoolEntry<T> entry in Volatile.Read(ref _entries))
+            {
+                leased += EntryWord.State(entry.ReadWord()) == EntryState.Leased ? 1 : 0;
+            }
+
+            lock (_gate)
+            {
+                return new PoolOccupancy(leased, _waiters.Count, _limit, _circuit.State);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public string? Feature => _options.Feature;
+
+    /// <inheritdoc/>
+    public bool YieldsToPriority
+    {
+        get => _yields;
+        set => _yields = value;
+    }
+
+    /// <summary>The pipeline that creations run in, if there is one.</summary>
+    internal ResiliencePipeline? Pipeline { get; init; }
 
     /// <summary>The settings in force; treat them as immutable.</summary>
     internal PoolOptions Options => _options;

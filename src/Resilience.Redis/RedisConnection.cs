@@ -29,6 +29,9 @@ public sealed class RedisConnection : IAsyncDisposable
     /// <summary>The settings.</summary>
     public RedisOptions Options { get; }
 
+    /// <summary>Whether there is a Redis at all: servers are configured, or the application handed in a multiplexer.</summary>
+    public bool IsConfigured => !_isOwn || !string.IsNullOrWhiteSpace(Options.Configuration);
+
     /// <summary>Whether a server is connected at the moment. Never connects.</summary>
     public bool IsConnected => _connected?.IsConnected ?? false;
 

@@ -2,6 +2,7 @@ using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Caching.Hybrid;
 using Resilience.Caching.Invalidation;
 using Resilience.Caching.Local;
+using Resilience.Context;
 
 namespace Resilience.Caching.Flights;
 
@@ -62,6 +63,9 @@ internal abstract class Flight
 
     /// <summary>What the cache that flies it is, to tell equal keys of different caches apart.</summary>
     public required object Owner { get; init; }
+
+    /// <summary>The deadline of the request that began it; <see cref="Deadline.None"/> where it runs in the background.</summary>
+    public Deadline Deadline { get; set; }
 
     /// <summary>What ends it early.</summary>
     public CancellationTokenSource Cancellation { get; } = new();

@@ -1,3 +1,4 @@
+using Polly;
 using Resilience.Caching.Telemetry;
 using Resilience.Context;
 
@@ -38,6 +39,9 @@ internal sealed class SharedTierClient
         _statistics = statistics;
         _breaker = new SharedBreaker(() => options().Breaker, new CoarseClock(time), random);
     }
+
+    /// <summary>The pipeline that calls run in, if there is one.</summary>
+    public ResiliencePipeline? Pipeline { get; init; }
 
     /// <summary>Called when the breaker opened (false) or closed (true), on the thread of the call that made it.</summary>
     public Action<bool>? StateChanged { get; set; }
@@ -123,7 +127,9 @@ internal sealed class SharedTierClient
         Task<TResult>? pending = null;
         try
         {
-            pending = call(this, argument, CancellationToken.None);
+            pending = Pipeline is null
+                ? call(this, argument, CancellationToken.None)
+                : Pipeline.ExecuteAsync(static (work, token) => new ValueTask<TResult>(work.call(work.self, work.argument, token)), (self: this, call, argument), CancellationToken.None).AsTask();
             TResult result = await (pending.IsCompleted ? pending : pending.WaitAsync(timeout, _time)).ConfigureAwait(false);
             Record(succeeded: true);
             return (SharedOutcome.Done, result);

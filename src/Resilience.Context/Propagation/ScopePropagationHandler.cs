@@ -125,7 +125,7 @@ public sealed class ScopePropagationHandler : DelegatingHandler
         {
             return await base.SendAsync(request, either.Token).ConfigureAwait(false);
         }
-        catch (OperationCanceledException exception) when (!cancellationToken.IsCancellationRequested && scope.Cause == ScopeCause.Deadline)
+        catch (OperationCanceledException exception) when (exception is not DeadlineExceededException && !cancellationToken.IsCancellationRequested && scope.Cause == ScopeCause.Deadline)
         {
             (scope.State?.Monitor ?? ScopeMonitor.Default).Metrics.DeadlineExceeded("running", isCallerChosen);
             throw new DeadlineExceededException(

@@ -13,7 +13,7 @@ namespace Resilience.Degrade;
 /// <remarks>Thread-safe for readers.</remarks>
 public sealed class PressureMonitor : IHostedService, IDisposable
 {
-    private readonly Watched[] _signals;
+    private readonly IPressureSignalSource[] _sources;
     private readonly ITickListener[] _listeners;
     private readonly SystemSampler _sampler;
     private readonly MemoryRelief _relief;
@@ -22,13 +22,15 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     private readonly ILogger _logger;
     private readonly ManualResetEventSlim _stop = new();
     private readonly IDisposable _subscription;
+    private volatile Watched[] _signals;
     private volatile PressureSettings _current;
     private volatile PressureReading _reading = PressureReading.Calm;
     private Thread? _thread;
     private long _lateBy;
 
-    internal PressureMonitor(IEnumerable<IPressureSignal> signals, IEnumerable<ITickListener> listeners, SystemSampler sampler, FeatureBook book, LiveSettings<DegradeSettings> settings, DegradeMetrics metrics, ILogger<PressureMonitor> logger)
+    internal PressureMonitor(IEnumerable<IPressureSignal> signals, IEnumerable<ITickListener> listeners, SystemSampler sampler, FeatureBook book, LiveSettings<DegradeSettings> settings, DegradeMetrics metrics, ILogger<PressureMonitor> logger, IEnumerable<IPressureSignalSource>? sources = null)
     {
+        _sources = [.. sources ?? []];
         _signals = [.. signals.DistinctBy(signal => signal.Name, StringComparer.Ordinal).Select(signal => new Watched(signal))];
         _listeners = [.. listeners];
         _sampler = sampler;
@@ -42,7 +44,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         metrics.ObservePressure(() => _signals);
     }
 
-    /// <summary>The highest level among all signals that are enabled.</summary>
+    /// <summary>The highest level among all signals that are enabled and press on all features.</summary>
     public PressureLevel Level => _reading.Overall;
 
     /// <summary>The signal that has it; empty when nothing presses.</summary>
@@ -71,6 +73,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     /// <inheritdoc/>
     Task IHostedService.StartAsync(CancellationToken cancellationToken)
     {
+        AddSources();
         if (_signals.Length > 0 || _listeners.Length > 0)
         {
             _thread = new Thread(Run) { Name = "resilience-pressure", IsBackground = true, Priority = ThreadPriority.AboveNormal };
@@ -164,7 +167,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         (PressureLevel overall, string loudest) = (PressureLevel.Normal, "");
         foreach (Watched watched in _signals)
         {
-            if (watched.Level > overall)
+            if (watched.Level > overall && watched.Settings.PressesAll)
             {
                 (overall, loudest) = (watched.Level, watched.Signal.Name);
             }
@@ -184,6 +187,16 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         }
 
         return null;
+    }
+
+    /// <summary>Only now, because what they watch may itself be made from services that watch the pressure.</summary>
+    private void AddSources()
+    {
+        if (_sources.Length > 0)
+        {
+            _signals = [.. _signals.Concat(_sources.SelectMany(source => source.Signals).Select(signal => new Watched(signal))).DistinctBy(watched => watched.Signal.Name, StringComparer.Ordinal)];
+            Configure(_settings.Current);
+        }
     }
 
     private void Configure(DegradeSettings settings)

@@ -140,7 +140,7 @@ public sealed partial class ResourcePool<T>
         long now = _clock.Milliseconds;
         waiter.EnqueuedAt = now;
         waiter.Due = Later(now, Milliseconds(timeout));
-        waiter.Priority = _options.Priorities ? request.Priority ?? scope?.Priority ?? Priority.Normal : Priority.Normal;
+        waiter.Priority = _options.Priorities || _yields ? request.Priority ?? scope?.Priority ?? Priority.Normal : Priority.Normal;
         waiter.StartTimestamp = _metrics.WaitTime.Enabled ? _time.GetTimestamp() : 0;
     }
 
@@ -341,7 +341,7 @@ public sealed partial class ResourcePool<T>
             outdated = IsOutdated(entry, now);
             if (!outdated)
             {
-                waiter = _waiters.Dequeue(now, _options);
+                waiter = _waiters.Dequeue(now, _options, isStrict: _yields);
                 SetAttentionUnderLock(Waiting, _waiters.Count > 0);
             }
         }

@@ -96,7 +96,9 @@ public sealed partial class ResourcePool<T>
         {
             try
             {
-                attempt = _factory.CreateAsync(linked.Token).AsTask();
+                attempt = Pipeline is null
+                    ? _factory.CreateAsync(linked.Token).AsTask()
+                    : Pipeline.ExecuteAsync(static (factory, token) => factory.CreateAsync(token), _factory, linked.Token).AsTask();
                 resource = await attempt.WaitAsync(linked.Token).ConfigureAwait(false);
                 failure = resource is null ? new InvalidOperationException($"Pool '{Name}': the factory returned null.") : null;
             }

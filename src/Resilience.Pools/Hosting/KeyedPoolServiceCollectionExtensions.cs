@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
+using Resilience.Context;
 using Resilience.Pools;
 using Resilience.Settings;
 
@@ -46,7 +47,10 @@ public static class KeyedPoolServiceCollectionExtensions
             },
             provider.GetService<TimeProvider>(),
             provider.GetService<ILoggerFactory>()?.CreateLogger("Resilience.Pools"),
-            provider.GetRequiredService<PoolMetrics>()));
+            provider.GetRequiredService<PoolMetrics>())
+        {
+            Pipeline = NamedPipelines.Find(provider, provider.GetRequiredKeyedService<LiveSettings<PoolOptions>>(name).Current.Pipeline, $"{PoolServiceCollectionExtensions.SectionPath}:{name}"),
+        });
         services.AddSingleton<IResourcePool>(provider => provider.GetRequiredKeyedService<KeyedResourcePool<TKey, T>>(name));
         services.AddSingleton<IHostedBlock>(provider => new HostedKeyedPool<TKey, T>(provider.GetRequiredKeyedService<KeyedResourcePool<TKey, T>>(name)));
         services.AddHostedService<PoolsHost>();

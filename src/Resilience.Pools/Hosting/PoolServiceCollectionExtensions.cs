@@ -3,6 +3,7 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Resilience.Context;
 using Resilience.Pools;
 using Resilience.Settings;
 
@@ -94,7 +95,10 @@ public static class PoolServiceCollectionExtensions
             provider.GetService<ILoggerFactory>()?.CreateLogger("Resilience.Pools"),
             provider.GetRequiredService<PoolMetrics>(),
             provider.GetKeyedService<PoolAdmission>(name),
-            bound: null);
+            bound: null)
+        {
+            Pipeline = NamedPipelines.Find(provider, options.Pipeline, $"{SectionPath}:{label}"),
+        };
         settings.OnChange(pool.Apply);
         return pool;
     }

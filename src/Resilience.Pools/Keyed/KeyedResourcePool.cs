@@ -26,6 +26,7 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
     private readonly ITimer _timer;
     private volatile PoolOptions _perKey;
     private volatile bool _isClosed;
+    private volatile bool _yields;
 
     /// <summary>Makes a keyed pool. Nothing is created before the first acquire.</summary>
     /// <param name="name">Its name in errors, logs and metrics, the same for all keys.</param>
@@ -73,6 +74,44 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
 
     /// <summary>How many keys have a pool now.</summary>
     public int KeyCount => _members.Count;
+
+    /// <inheritdoc/>
+    public PoolOccupancy Occupancy
+    {
+        get
+        {
+            (int leased, int waiting, var backend) = (0, 0, PoolBackendState.Up);
+            foreach ((_, Member member) in _members)
+            {
+                PoolOccupancy one = member.Pool.Occupancy;
+                leased += one.Leased;
+                waiting += one.Waiting;
+                backend = one.Backend > backend ? one.Backend : backend;
+            }
+
+            return new PoolOccupancy(leased, waiting, _maxTotal, backend);
+        }
+    }
+
+    /// <inheritdoc/>
+    public string? Feature => _perKey.Feature;
+
+    /// <inheritdoc/>
+    public bool YieldsToPriority
+    {
+        get => _yields;
+        set
+        {
+            _yields = value;
+            foreach ((_, Member member) in _members)
+            {
+                member.Pool.YieldsToPriority = value;
+            }
+        }
+    }
+
+    /// <summary>The pipeline that creations of all keys run in, if there is one.</summary>
+    internal Polly.ResiliencePipeline? Pipeline { get; init; }
 
     /// <summary>Leases a resource of a key; see <see cref="ResourcePool{T}.AcquireAsync(CancellationToken, string, int)"/> for what is thrown.</summary>
     /// <param name="key">The key.</param>
@@ -195,7 +234,7 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
 
     private ResourcePool<T> Make(TKey key)
     {
-        var pool = new ResourcePool<T>(Name, _factory(key), _perKey, _time, _logger, _metrics, admission: null, _bound);
+        var pool = new ResourcePool<T>(Name, _factory(key), _perKey, _time, _logger, _metrics, admission: null, _bound) { Pipeline = Pipeline, YieldsToPriority = _yields };
         _bound.Join(pool);
         return pool;
     }

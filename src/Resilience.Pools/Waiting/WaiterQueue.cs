@@ -81,7 +81,10 @@ internal sealed class WaiterQueue<T>
     }
 
     /// <summary>Takes out who is to be served next; <see langword="null"/> when nobody waits.</summary>
-    public PoolWaiter<T>? Dequeue(long now, PoolOptions options)
+    /// <param name="now">The time.</param>
+    /// <param name="options">The pool's settings.</param>
+    /// <param name="isStrict">Whether nobody is let forward for having waited long.</param>
+    public PoolWaiter<T>? Dequeue(long now, PoolOptions options, bool isStrict = false)
     {
         if (Count == 0)
         {
@@ -90,7 +93,7 @@ internal sealed class WaiterQueue<T>
 
         bool newestFirst = IsStanding(now, options);
         PoolWaiter<T>? next = null;
-        if (!newestFirst && ++_grants % FairGrantEvery == 0)
+        if (!newestFirst && !isStrict && ++_grants % FairGrantEvery == 0)
         {
             foreach ((PoolWaiter<T>? oldest, _) in _lists)
             {
