@@ -1,4 +1,5 @@
 using Polly;
+using Resilience.Caching;
 using Resilience.Hosting;
 using Resilience.Hosting.Pipelines;
 using Resilience.Degrade;
@@ -12,10 +13,11 @@ public static class ResilienceKitBuilderExtensions
     /// <summary>Adds a named cache, configured by <c>Resilience:Caches:name</c> over <c>Resilience:Caches:Default</c>; a keyed <c>HybridCache</c>.</summary>
     /// <param name="kit">The kit.</param>
     /// <param name="name">Its name: DI key, section and metric tag.</param>
-    public static IResilienceKitBuilder AddCache(this IResilienceKitBuilder kit, string name)
+    /// <param name="configure">Settings in code; the configuration wins over them.</param>
+    public static IResilienceKitBuilder AddCache(this IResilienceKitBuilder kit, string name, Action<CacheOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(kit);
-        kit.Services.AddResilientCache(name);
+        kit.Services.AddResilientCache(name, configure);
         return kit;
     }
 
@@ -29,6 +31,25 @@ public static class ResilienceKitBuilderExtensions
     {
         ArgumentNullException.ThrowIfNull(kit);
         kit.Services.AddResourcePool(name, factory);
+        return kit;
+    }
+
+    /// <summary>Adds a named pool whose resources a delegate makes; they are disposed when the pool gives them up. See the fuller overload.</summary>
+    /// <typeparam name="T">The resource.</typeparam>
+    /// <param name="kit">The kit.</param>
+    /// <param name="name">Its name: DI key, section and metric tag.</param>
+    /// <param name="create">Makes a resource.</param>
+    /// <param name="configure">Settings in code; the configuration wins over them.</param>
+    public static IResilienceKitBuilder AddPool<T>(this IResilienceKitBuilder kit, string name, Func<IServiceProvider, CancellationToken, ValueTask<T>> create, Action<PoolOptions>? configure = null)
+        where T : class
+    {
+        ArgumentNullException.ThrowIfNull(kit);
+        PoolBuilder pool = kit.Services.AddResourcePool(name, create);
+        if (configure is not null)
+        {
+            pool.Configure(configure);
+        }
+
         return kit;
     }
 
