@@ -91,20 +91,14 @@ public static class ResilienceKitServiceCollectionExtensions
             options.SendBaggage = false;
         }));
 
-    /// <summary>After all others, whenever they are added: whether there is a Redis, and which block brings a check of its own, is known only then.</summary>
+    /// <summary>Redis' own and what liveness is come after all others, whenever those are added: whether there is a Redis is known only then.</summary>
     private static void AddHealthChecks(IServiceCollection services)
     {
         services.AddHealthChecks().Add(new HealthCheckRegistration(SettingsHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<SettingsHealthCheck>, HealthStatus.Degraded, ["ready"]));
         services.AddOptions<HealthCheckServiceOptions>().PostConfigure<IServiceProvider>(static (options, provider) =>
         {
-            HealthCheckRegistration? pressure = options.Registrations.FirstOrDefault(static check => check.Name == PressureHealthCheck.Name);
-            if (pressure is null)
-            {
-                options.Registrations.Add(new HealthCheckRegistration(PressureHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<PressureHealthCheck>, HealthStatus.Unhealthy, ["live", "ready"]));
-            }
-
-            // Memory that only a restart frees is what liveness is for.
-            pressure?.Tags.Add("live");
+            // Memory that only a restart frees is what liveness is for; nothing else of the kit's may fail it.
+            options.Registrations.FirstOrDefault(static check => check.Name == "resilience-pressure")?.Tags.Add("live");
             if (provider.GetService<RedisConnection>() is { IsConfigured: true } && options.Registrations.All(static check => check.Name != RedisHealthCheck.Name))
             {
                 options.Registrations.Add(new HealthCheckRegistration(RedisHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<RedisHealthCheck>, HealthStatus.Degraded, ["ready"]));

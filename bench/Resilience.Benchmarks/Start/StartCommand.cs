@@ -48,7 +48,7 @@ internal static class StartCommand
 
     private static double[] Spawn(string kind)
     {
-        using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, ["exec", typeof(StartCommand).Assembly.Location, "start", "--child", kind]) { RedirectStandardOutput = true })!;
+        using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, ["exec", typeof(StartCommand).Assembly.Location, "start", "--child", kind]) { RedirectStandardOutput = true, UseShellExecute = false })!;
         string line = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         return process.ExitCode == 0

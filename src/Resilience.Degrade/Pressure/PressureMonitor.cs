@@ -23,6 +23,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     private readonly ManualResetEventSlim _stop = new();
     private readonly IDisposable _subscription;
     private volatile Watched[] _signals;
+    private readonly HashSet<string> _warned = new(StringComparer.OrdinalIgnoreCase); // used when the host has started and on reloads, one at a time
     private volatile PressureSettings _current;
     private volatile PressureReading _reading = PressureReading.Calm;
     private Thread? _thread;
@@ -53,7 +54,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     /// <summary>Whether memory pressed for long, one garbage collection did not help, and only a restart will.</summary>
     public bool IsMemoryStuck => _relief.IsStuck;
 
-    /// <summary>How late the last sample was, behind its interval.</summary>
+    /// <summary>How late the last sample was: how long after it was due it was taken.</summary>
     public TimeSpan LateBy => TimeSpan.FromMilliseconds(Volatile.Read(ref _lateBy));
 
     internal PressureReading Reading => _reading;
@@ -69,6 +70,34 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     /// <summary>The last value of each signal, with its level.</summary>
     public IReadOnlyList<(string Signal, double Value, PressureLevel Level)> Values =>
         [.. _signals.Select(watched => (watched.Signal.Name, watched.Value, watched.Level))];
+
+    /// <summary>Warns of settings that name a signal which is not there, once each: a trigger that is mistyped would never fire.</summary>
+    internal void WarnOfUnknownSignals()
+    {
+        DegradeSettings settings = _settings.Current;
+        foreach ((string name, FeatureSettings feature) in settings.Features)
+        {
+            foreach (string trigger in feature.Triggers)
+            {
+                WarnIfUnknown($"{nameof(DegradeSettings.Features)}:{name}:{nameof(FeatureSettings.Triggers)}", trigger, trigger);
+            }
+        }
+
+        foreach (string name in settings.Pressure.Signals.Keys)
+        {
+            WarnIfUnknown($"{nameof(DegradeSettings.Pressure)}:{nameof(PressureSettings.Signals)}", name, name);
+        }
+
+        void WarnIfUnknown(string path, string name, string dotted)
+        {
+            if (_signals.Any(watched => watched.Signal.Name == name || string.Equals(watched.Signal.Name.Replace(':', '.'), dotted, StringComparison.OrdinalIgnoreCase)) || !_warned.Add($"{path}:{name}"))
+            {
+                return;
+            }
+
+            DegradeLog.SignalUnknown(_logger, $"{_settings.Path}:{path}", name, string.Join("', '", _signals.Select(watched => watched.Signal.Name)));
+        }
+    }
 
     /// <inheritdoc/>
     Task IHostedService.StartAsync(CancellationToken cancellationToken)
@@ -141,7 +170,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         }
     }
 
-    /// <summary>The highest level among the signals that refuse requests; one lower for memory that is stuck, so that shedding is not for ever.</summary>
+    /// <summary>The highest level among the signals that refuse requests; lower for memory that is stuck, so that shedding is not for ever.</summary>
     private PressureLevel RefusalLevel()
     {
         var level = PressureLevel.Normal;
@@ -150,9 +179,9 @@ public sealed class PressureMonitor : IHostedService, IDisposable
             if (watched.Settings.RefusesRequests)
             {
                 PressureLevel own = watched.Level;
-                if (own > PressureLevel.Normal && _relief.IsStuck && watched.Signal.Name == SystemSignals.Memory)
+                if (watched.Signal.Name == SystemSignals.Memory)
                 {
-                    own--;
+                    own = (PressureLevel)Math.Max(0, (int)own - _relief.EasedBy);
                 }
 
                 level = own > level ? own : level;
@@ -210,9 +239,10 @@ public sealed class PressureMonitor : IHostedService, IDisposable
 
     private void Run()
     {
-        long next = Environment.TickCount64;
+        long due = Environment.TickCount64;
         while (!_stop.IsSet)
         {
+            Volatile.Write(ref _lateBy, Math.Max(0, Environment.TickCount64 - due));
             try
             {
                 Tick();
@@ -223,12 +253,10 @@ public sealed class PressureMonitor : IHostedService, IDisposable
                 DegradeLog.SamplingFailed(_logger, exception);
             }
 
-            int interval = (int)_current.SampleInterval.TotalMilliseconds;
-            next += interval;
+            // After a pause it goes on from here: no burst of samples.
             long now = Environment.TickCount64;
-            Volatile.Write(ref _lateBy, Math.Max(0, now - next));
-            next = Math.Max(next, now - interval); // after a pause go on from here: no burst of samples
-            _stop.Wait((int)Math.Max(1, next - now));
+            due = Math.Max(due + (long)_current.SampleInterval.TotalMilliseconds, now);
+            _stop.Wait((int)Math.Max(1, due - now));
         }
     }
 

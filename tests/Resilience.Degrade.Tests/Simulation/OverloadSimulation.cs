@@ -52,18 +52,6 @@ internal sealed record Outcome(double Goodput, double CriticalSuccess, double Re
     public override string ToString() => FormattableString.Invariant($"goodput {Goodput:0.000} critical {CriticalSuccess:P1} refused {RefusedShare:P2}");
 }
 
-/// <summary>The door of the simulated service.</summary>
-internal interface IDoor
-{
-    bool Admit(Priority priority, int inside, int criticalInside);
-
-    void Tick(in SystemSample sample, double queueWaitMs, long passed, double rtSumMs, long refused);
-
-    void Done(double rtMs, int inside, bool inTime)
-    {
-    }
-}
-
 /// <summary>
 /// A discrete-event simulation of one service under open-loop load: processors shared by all that want them, input/output beside them, a refusal that
 /// costs processor time too, and priorities 5 / 25 / 70 % critical, normal and low. Deterministic by its seed.
@@ -331,29 +319,5 @@ internal sealed class OverloadSimulation
             ticks);
 
         private bool IsMeasured(double time) => time >= _from && time < _to;
-    }
-}
-
-/// <summary>The controller of the package behind the simulated door.</summary>
-internal sealed class HybridDoor(int cores) : IDoor
-{
-    private readonly AdmissionSettings _settings = new();
-
-    public HybridLimit Limit { get; } = new(cores);
-
-    public bool Admit(Priority priority, int inside, int criticalInside) =>
-        inside < Limit.For(priority) || (priority == Priority.Critical && criticalInside < Limit.CriticalLane);
-
-    public void Tick(in SystemSample sample, double queueWaitMs, long passed, double rtSumMs, long refused) =>
-        Limit.Tick(sample, queueWaitMs, passed, rtSumMs, refused, _settings, cores);
-}
-
-/// <summary>No controller at all: what the others are measured against.</summary>
-internal sealed class OpenDoor : IDoor
-{
-    public bool Admit(Priority priority, int inside, int criticalInside) => true;
-
-    public void Tick(in SystemSample sample, double queueWaitMs, long passed, double rtSumMs, long refused)
-    {
     }
 }

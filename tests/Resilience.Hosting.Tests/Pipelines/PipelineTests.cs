@@ -144,15 +144,15 @@ public sealed class PipelineTests
     private sealed class FailsFirst : IDistributedCache
     {
         private readonly MemoryDistributedCache _inner = new(Options.Create(new MemoryDistributedCacheOptions()));
-        private int _calls;
+        private readonly HashSet<string> _failed = new(StringComparer.Ordinal);
 
-        public int Failed => (_calls + 1) / 2;
+        public int Failed => _failed.Count;
 
         public byte[]? Get(string key) => throw new NotSupportedException();
 
         public Task<byte[]?> GetAsync(string key, CancellationToken token = default)
         {
-            FailEverySecond();
+            FailFirst($"get {key}");
             return _inner.GetAsync(key, token);
         }
 
@@ -160,7 +160,7 @@ public sealed class PipelineTests
 
         public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default)
         {
-            FailEverySecond();
+            FailFirst($"set {key}");
             return _inner.SetAsync(key, value, options, token);
         }
 
@@ -172,11 +172,14 @@ public sealed class PipelineTests
 
         public Task RemoveAsync(string key, CancellationToken token = default) => _inner.RemoveAsync(key, token);
 
-        private void FailEverySecond()
+        private void FailFirst(string call)
         {
-            if (Interlocked.Increment(ref _calls) % 2 == 1)
+            lock (_failed)
             {
-                throw new InvalidOperationException("try again");
+                if (_failed.Add(call))
+                {
+                    throw new InvalidOperationException("try again");
+                }
             }
         }
     }

@@ -108,6 +108,7 @@ public sealed class FeatureWiringTests
         foreach (Priority priority in Enumerable.Repeat(Priority.Low, 2).Concat(Enumerable.Repeat(Priority.Critical, 12)))
         {
             waiting.Add((priority, pool.AcquireAsync(new PoolRequest { Priority = priority }, TestContext.Current.CancellationToken).AsTask()));
+            _time.Advance(TimeSpan.FromMilliseconds(1)); // who waits longest is told by the clock
         }
 
         var served = new List<Priority>();

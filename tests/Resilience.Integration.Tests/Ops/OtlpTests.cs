@@ -39,7 +39,7 @@ public sealed class OtlpTests
             await Task.Delay(100, TestContext.Current.CancellationToken);
         }
 
-        Assert.Empty(wanted.Where(name => !received.Any(body => body.Contains(name, StringComparison.Ordinal))));
+        Assert.All(wanted, name => Assert.Contains(received, body => body.Contains(name, StringComparison.Ordinal)));
     }
 
     private static async Task<WebApplication> StartCollectorAsync(ConcurrentQueue<string> received)
