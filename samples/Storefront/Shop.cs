@@ -45,6 +45,7 @@ internal static class Shop
         builder.Services.AddLiveSettings<CatalogueSettings>("", "Catalogue");
         builder.Services.AddSingleton(services => services.GetRequiredKeyedService<LiveSettings<CatalogueSettings>>(""));
         builder.AddCatalogue();
+        builder.Services.AddBloomGuard(ProductPages.Cache, services => new ProductKeys(services.GetRequiredService<IShop>())); // after the catalogue, whose tables it reads
         builder.Services.AddMail();
         builder.Services.AddStock();
         builder.Services.AddOperators();

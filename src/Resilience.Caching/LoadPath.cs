@@ -138,8 +138,9 @@ internal sealed class LoadPath(CacheCore core, SharedWriter writer)
         {
             core.Statistics.Add(CacheCount.Discarded);
         }
-        else if (!isAbsent)
+        else if (!isAbsent && value is not null)
         {
+            // A null is a value to the cache, but no proof that the key exists: it is what most sources say of one that does not.
             core.Guard?.Exists(flight.Key);
         }
 

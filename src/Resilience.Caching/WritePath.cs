@@ -54,7 +54,11 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
             }
         }
 
-        core.Guard?.Exists(key);
+        if (value is not null)
+        {
+            core.Guard?.Exists(key);
+        }
+
         if (core.Shared is null || !policy.WritesShared)
         {
             return;

@@ -13,10 +13,13 @@ internal sealed class ProductPages([FromKeyedServices(ProductPages.Cache)] Hybri
     /// <summary>What most visitors buy; shown where nothing better can be said at the moment.</summary>
     private static readonly int[] TopSellers = [1, 2, 3, 4, 5];
 
+    /// <summary>The key of a product in the cache, and so in its guard.</summary>
+    public static string KeyOf(int id) => $"product:{id}";
+
     public async ValueTask<ProductPage?> FindAsync(int id, CancellationToken cancellationToken)
     {
         Product? product = await cache.GetOrCreateAsync(
-            $"product:{id}",
+            KeyOf(id),
             (shop, id),
             static (source, ct) => new ValueTask<Product?>(source.shop.FindAsync(source.id, ct)),
             cancellationToken: cancellationToken);

@@ -71,9 +71,6 @@ internal class LocalEntry
 
     /// <summary>How hard the memory engine holds on to it.</summary>
     public CacheEntryPriority Priority { get; init; } = CacheEntryPriority.Normal;
-
-    /// <summary>The engine's own use counter. The cache never touches it.</summary>
-    public byte Frequency;
 }
 
 /// <summary>An entry of a type. <see cref="IsAbsent"/> says that there is no such thing.</summary>
