@@ -9,6 +9,7 @@ namespace Storefront;
 [JsonSourceGenerationOptions(System.Text.Json.JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(Product))]
 [JsonSerializable(typeof(ProductPage))]
+[JsonSerializable(typeof(PriceChange))]
 [JsonSerializable(typeof(OrderRequest))]
 [JsonSerializable(typeof(OrderReceipt))]
 [JsonSerializable(typeof(StockLevel))]
