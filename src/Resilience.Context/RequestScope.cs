@@ -55,7 +55,7 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
                 if (record is EndedScope ended)
                 {
                     // Nobody had asked before the end, so any new one is as good.
-                    Interlocked.CompareExchange(ref _record, new EndedScope(null, null, ScopeId.Next(), ended.Cause), record);
+                    Interlocked.CompareExchange(ref _record, EndedScope.For(ended.Parent, null, ScopeId.Next(), ended.Cause), record);
                 }
                 else
                 {
@@ -357,7 +357,7 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
 
         if (Volatile.Read(ref _record) is EndedScope { Parent: { } parent } ended && !ReferenceEquals(parent, scope))
         {
-            ended.Parent = scope;
+            ended.SkipTo(scope);
         }
 
         return scope;

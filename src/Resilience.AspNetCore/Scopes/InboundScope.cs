@@ -7,13 +7,29 @@ using Resilience.Context;
 namespace Resilience.AspNetCore.Scopes;
 
 /// <summary>What a request's scope begins with, by settings, endpoint and, if the caller is trusted, headers. One for each version of the settings.</summary>
-internal sealed class InboundScope(ContextSettings settings, FrozenDictionary<string, ScopeKey> keys, ScopeMonitor monitor, TimeProvider timeProvider)
+internal sealed class InboundScope(ContextSettings settings, FrozenDictionary<string, ScopeKey> keys, Func<HttpContext, bool>[] rules, ScopeMonitor monitor, TimeProvider timeProvider)
 {
     private readonly DeadlinePolicy _policy = DeadlinePolicy.From(settings);
     private readonly TrustedPeers _peers = new(settings.TrustedPeers);
     private readonly TimeSpan _defaultTimeout = settings.DefaultTimeout;
 
-    public bool IsTrusted(HttpContext context) => _peers.Contains(context.Connection.RemoteIpAddress);
+    public bool IsTrusted(HttpContext context)
+    {
+        if (_peers.Contains(context.Connection.RemoteIpAddress))
+        {
+            return true;
+        }
+
+        foreach (Func<HttpContext, bool> trusts in rules)
+        {
+            if (trusts(context))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 
     public ScopeOptions Options(HttpContext context, bool isTrusted)
     {
