@@ -73,8 +73,8 @@ public sealed class CacheOptions : ISettings
     public int MaxConcurrentLoads { get; set; } = 1024;
 
     /// <summary>The longest key, in characters; a longer one is not cached.</summary>
-    /// <value>Default: 1,024. Range: 1 to 65,535.</value>
-    [Range(1, 65_535)]
+    /// <value>Default: 1,024. Range: 1 to 16,384.</value>
+    [Range(1, 16_384)]
     public int MaxKeyLength { get; set; } = 1024;
 
     /// <summary>The largest serialised value; a larger one is handed out uncached.</summary>

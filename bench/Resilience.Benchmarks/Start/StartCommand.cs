@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Configuration;
@@ -18,7 +19,7 @@ namespace Resilience.Benchmarks.Start;
 /// </summary>
 internal static class StartCommand
 {
-    public const string Usage = "  start [--repetitions N]\n      rows of case, ms from Main until the host has started, CPU ms, heap MB after a collection, working set MB";
+    public const string Usage = "  start [--repetitions N]\n      rows of case, ms from Main until the host has started, CPU ms, ms and methods of the JIT in it, heap MB after a collection, working set MB, ms of a later start in the same process";
 
     public static int Run(string[] arguments) => arguments switch
     {
@@ -39,10 +40,10 @@ internal static class StartCommand
             kit.Add(Spawn("kit"));
         }
 
-        Console.Error.WriteLine("case\tms\tcpu_ms\theap_mb\tworking_set_mb");
-        Print("empty host", [.. Enumerable.Range(0, 4).Select(column => Median(empty.Select(row => row[column])))]);
-        Print("AddResilienceKit, everything on", [.. Enumerable.Range(0, 4).Select(column => Median(kit.Select(row => row[column])))]);
-        Print("difference", [.. Enumerable.Range(0, 4).Select(column => Median(kit.Zip(empty, (with, without) => with[column] - without[column])))]);
+        Console.Error.WriteLine("case\tms\tcpu_ms\tjit_ms\tmethods\theap_mb\tworking_set_mb\tagain_ms");
+        Print("empty host", [.. Enumerable.Range(0, 7).Select(column => Median(empty.Select(row => row[column])))]);
+        Print("AddResilienceKit, everything on", [.. Enumerable.Range(0, 7).Select(column => Median(kit.Select(row => row[column])))]);
+        Print("difference", [.. Enumerable.Range(0, 7).Select(column => Median(kit.Zip(empty, (with, without) => with[column] - without[column])))]);
         return 0;
     }
 
@@ -58,8 +59,29 @@ internal static class StartCommand
 
     private static int Child(bool withKit)
     {
-        long began = Stopwatch.GetTimestamp();
         TimeSpan cpu = Environment.CpuUsage.TotalTime;
+        (double milliseconds, WebApplication app) = StartOnce(withKit);
+        double cpuMilliseconds = (Environment.CpuUsage.TotalTime - cpu).TotalMilliseconds;
+        double jit = JitInfo.GetCompilationTime().TotalMilliseconds;
+        long methods = JitInfo.GetCompiledMethodCount();
+        double heap = GC.GetTotalMemory(forceFullCollection: true) / 1e6;
+        double workingSet = Environment.WorkingSet / 1e6;
+        app.StopAsync().GetAwaiter().GetResult();
+
+        // Once more in the same process: what the work itself costs, without the compilation of its code.
+        double again = Median(Enumerable.Range(0, 9).Select(_ =>
+        {
+            (double milliseconds, WebApplication app) = StartOnce(withKit);
+            app.StopAsync().GetAwaiter().GetResult();
+            return milliseconds;
+        }));
+        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{milliseconds:0.00}\t{cpuMilliseconds:0.00}\t{jit:0.00}\t{methods}\t{heap:0.00}\t{workingSet:0.00}\t{again:0.00}"));
+        return 0;
+    }
+
+    private static (double Milliseconds, WebApplication App) StartOnce(bool withKit)
+    {
+        long began = Stopwatch.GetTimestamp();
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
@@ -78,16 +100,7 @@ internal static class StartCommand
 
         app.MapGet("/", static context => Task.CompletedTask);
         app.StartAsync().GetAwaiter().GetResult();
-        double milliseconds = Stopwatch.GetElapsedTime(began).TotalMilliseconds;
-        double cpuMilliseconds = (Environment.CpuUsage.TotalTime - cpu).TotalMilliseconds;
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
-        GC.Collect();
-        Console.Out.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{milliseconds:0.00}\t{cpuMilliseconds:0.00}\t{GC.GetTotalMemory(forceFullCollection: true) / 1e6:0.00}\t{Environment.WorkingSet / 1e6:0.00}"));
-        app.StopAsync().GetAwaiter().GetResult();
-        return 0;
+        return (Stopwatch.GetElapsedTime(began).TotalMilliseconds, app);
     }
 
     private static void AddEverything(WebApplicationBuilder builder)
@@ -122,5 +135,5 @@ internal static class StartCommand
     }
 
     private static void Print(string name, double[] figures) =>
-        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name}\t{figures[0]:0.0}\t{figures[1]:0.0}\t{figures[2]:0.00}\t{figures[3]:0.0}"));
+        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name}\t{figures[0]:0.0}\t{figures[1]:0.0}\t{figures[2]:0.0}\t{figures[3]:0}\t{figures[4]:0.00}\t{figures[5]:0.0}\t{figures[6]:0.0}"));
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -12,9 +13,15 @@ internal sealed class InboundScope(ContextSettings settings, FrozenDictionary<st
     private readonly DeadlinePolicy _policy = DeadlinePolicy.From(settings);
     private readonly TrustedPeers _peers = new(settings.TrustedPeers);
     private readonly TimeSpan _defaultTimeout = settings.DefaultTimeout;
+    private readonly ConcurrentDictionary<(TimeSpan Timeout, Priority? Priority), ScopeOptions> _shared = new();
 
     public bool IsTrusted(HttpContext context)
     {
+        if (_peers.IsEmpty && rules.Length == 0)
+        {
+            return false;
+        }
+
         if (_peers.Contains(context.Connection.RemoteIpAddress))
         {
             return true;
@@ -35,18 +42,17 @@ internal sealed class InboundScope(ContextSettings settings, FrozenDictionary<st
     {
         EndpointMetadataCollection? metadata = context.GetEndpoint()?.Metadata;
         TimeSpan timeout = metadata?.GetMetadata<IRequestDeadlineMetadata>()?.Timeout ?? (IsUpgrade(context) ? Timeout.InfiniteTimeSpan : _defaultTimeout);
-        IHeaderDictionary headers = context.Request.Headers;
-        return new ScopeOptions
+        Priority? priority = metadata?.GetMetadata<IPriorityMetadata>()?.Priority;
+        if (!isTrusted)
         {
-            Timeout = timeout,
-            LongLived = timeout == Timeout.InfiniteTimeSpan,
-            CallerTimeout = isTrusted ? CallerTimeout(context.Request) : Timeout.InfiniteTimeSpan,
-            Id = isTrusted ? Id(headers) : null,
-            Priority = (isTrusted ? Priority(headers) : null) ?? metadata?.GetMetadata<IPriorityMetadata>()?.Priority,
-            Aborted = context.RequestAborted,
-            TimeProvider = timeProvider,
-            Monitor = monitor,
-        };
+            // As many as endpoints declare different limits and priorities.
+            return _shared.TryGetValue((timeout, priority), out ScopeOptions? shared)
+                ? shared
+                : _shared.GetOrAdd((timeout, priority), key => Make(key.Timeout, Timeout.InfiniteTimeSpan, null, key.Priority));
+        }
+
+        IHeaderDictionary headers = context.Request.Headers;
+        return Make(timeout, CallerTimeout(context.Request), Id(headers), Priority(headers) ?? priority);
     }
 
     public void ReadBaggage(IHeaderDictionary headers, RequestScope scope)
@@ -74,6 +80,18 @@ internal sealed class InboundScope(ContextSettings settings, FrozenDictionary<st
     public static bool IsGrpc(HttpRequest request) =>
         request.ContentType is { } type && type.StartsWith("application/grpc", StringComparison.OrdinalIgnoreCase)
         && (type.Length == 16 || type[16] is '+' or ';');
+
+    private ScopeOptions Make(TimeSpan timeout, TimeSpan callerTimeout, string? id, Priority? priority) => new()
+    {
+        Timeout = timeout,
+        LongLived = timeout == Timeout.InfiniteTimeSpan,
+        CallerTimeout = callerTimeout,
+        Id = id,
+        Priority = priority,
+        TimeProvider = timeProvider,
+        Monitor = monitor,
+        SkipStack = true, // it is the middleware's own, always
+    };
 
     private static bool IsUpgrade(HttpContext context) =>
         context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true } || context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true };

@@ -42,7 +42,7 @@ internal sealed class RequestScopeMiddleware
             return;
         }
 
-        using var scope = RequestScope.Begin(options);
+        using var scope = RequestScope.Begin(options, context.RequestAborted);
         if (isTrusted)
         {
             inbound.ReadBaggage(context.Request.Headers, scope);

@@ -24,6 +24,12 @@ internal static class FrameCodec
     private const int ChecksumSize = 8;
     private const int TextLengthSize = sizeof(int);
 
+    /// <summary>No span of a frame is longer than this, a thousand years: what is came from no writer of ours.</summary>
+    private const long MaxMilliseconds = 1000L * 366 * 24 * 3600 * 1000;
+
+    private static readonly long MinUnixMilliseconds = DateTimeOffset.MinValue.ToUnixTimeMilliseconds();
+    private static readonly long MaxUnixMilliseconds = DateTimeOffset.MaxValue.ToUnixTimeMilliseconds();
+
     /// <summary>Writes a frame behind a new envelope.</summary>
     /// <param name="key">The key, complete.</param>
     /// <param name="version">The envelope's version.</param>
@@ -155,7 +161,8 @@ internal static class FrameCodec
             || !reader.TryInt64(out long created) || !reader.TryInt64(out long fresh) || !reader.TryInt64(out long useful) || !reader.TryInt64(out long local)
             || !reader.TryInt32(out int cost) || !reader.TryInt64(out long hash) || hash != (long)XxHash64.Hash(key)
             || !reader.TryInt64(out long namespaceVersion) || !reader.TryInt64(out long modified)
-            || !reader.TryUInt16(out ushort count) || count * (TextLengthSize + 8) > reader.Left || fresh < 0 || useful < 0 || local < 0)
+            || !reader.TryUInt16(out ushort count) || count * (TextLengthSize + 8) > reader.Left || !IsSpan(fresh) || !IsSpan(useful) || !IsSpan(local) || cost < 0
+            || created < 0 || created > MaxUnixMilliseconds || modified < MinUnixMilliseconds || modified > MaxUnixMilliseconds)
         {
             return false;
         }
@@ -191,6 +198,8 @@ internal static class FrameCodec
         };
         return true;
     }
+
+    private static bool IsSpan(long milliseconds) => milliseconds is >= 0 and <= MaxMilliseconds;
 
     private static int Utf8Length(string? text) => text is null ? 0 : Encoding.UTF8.GetByteCount(text);
 }

@@ -107,7 +107,7 @@ public sealed class ScopeLeakDetector : IDisposable
 
     internal void Track(RequestScope scope, ScopeState state, string file, int line)
     {
-        StackTrace? stack = ShouldKeepStack(file, line) ? new StackTrace(2, fNeedFileInfo: false) : null;
+        StackTrace? stack = !state.SkipsStack && ShouldKeepStack(file, line) ? new StackTrace(2, fNeedFileInfo: false) : null;
         LeakStripe stripe = _stripes[Thread.GetCurrentProcessorId() & (_stripes.Length - 1)];
         lock (stripe.Lock)
         {

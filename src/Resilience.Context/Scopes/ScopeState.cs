@@ -15,16 +15,17 @@ internal sealed class ScopeState : ScopeRecord
     private ChildScopes? _children;
     private int _cause;
 
-    public ScopeState(RequestScope? parent, ScopeState? inherited, ScopeOptions options, (string? Text, long Number) id)
+    public ScopeState(RequestScope? parent, ScopeState? inherited, ScopeOptions options, (string? Text, long Number) id, CancellationToken aborted)
     {
         Parent = parent;
         (_id, _number) = id;
         Clock = options.TimeProvider ?? inherited?.Clock ?? TimeProvider.System;
-        _aborted = options.Aborted;
+        _aborted = aborted;
         _items = inherited?.Items;
         Monitor = options.Monitor ?? inherited?.Monitor ?? ScopeMonitor.Default;
         Priority = options.Priority ?? inherited?.Priority ?? Priority.Normal;
         IsLongLived = options.LongLived;
+        SkipsStack = options.SkipStack;
 
         Deadline own = options.Timeout == Timeout.InfiniteTimeSpan ? options.Deadline
             : Deadline.Min(options.Deadline, Deadline.After(options.Timeout, Clock));
@@ -53,6 +54,8 @@ internal sealed class ScopeState : ScopeRecord
     public bool IsCallerChosen { get; }
 
     public bool IsLongLived { get; }
+
+    public bool SkipsStack { get; }
 
     /// <summary>When the scope began, in the monitor's coarse milliseconds; zero when nobody measures.</summary>
     public long Begun { get; set; }

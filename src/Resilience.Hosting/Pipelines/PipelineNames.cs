@@ -14,17 +14,29 @@ internal sealed class PipelineNames(IServiceProvider services, IEnumerable<Setti
     {
         KitPipelines.AddTo(services.GetRequiredService<ResiliencePipelineProvider<string>>(), services);
         return registrations
-            .Where(registration => registration.Check(services).Count == 0)
-            .SelectMany(registration => Named(registration))
+            .Where(static registration => registration.Type == typeof(CacheOptions) || registration.Type == typeof(PoolOptions) || registration.Type == typeof(BatchWriterOptions))
+            .DistinctBy(static registration => (registration.Type, registration.Name))
+            .SelectMany(Named)
             .Select(named => NamedPipelines.Check(services, named.Name, named.Section, named.Setting))
             .OfType<SettingsError>();
     }
 
-    private IEnumerable<(string? Name, string Section, string Setting)> Named(SettingsRegistration registration) => registration.Resolve(services) switch
+    private IEnumerable<(string? Name, string Section, string Setting)> Named(SettingsRegistration registration)
     {
-        LiveSettings<CacheOptions> cache => [(cache.Current.LoadPipeline, cache.Path, "LoadPipeline"), (cache.Current.Shared.Pipeline, $"{cache.Path}:Shared", "Pipeline")],
-        LiveSettings<PoolOptions> pool => [(pool.Current.Pipeline, pool.Path, "Pipeline")],
-        LiveSettings<BatchWriterOptions> batches => [(batches.Current.Pipeline, batches.Path, "Pipeline")],
-        _ => [],
-    };
+        try
+        {
+            return registration.Resolve(services) switch
+            {
+                LiveSettings<CacheOptions> cache => [(cache.Current.LoadPipeline, cache.Path, "LoadPipeline"), (cache.Current.Shared.Pipeline, $"{cache.Path}:Shared", "Pipeline")],
+                LiveSettings<PoolOptions> pool => [(pool.Current.Pipeline, pool.Path, "Pipeline")],
+                LiveSettings<BatchWriterOptions> batches => [(batches.Current.Pipeline, batches.Path, "Pipeline")],
+                _ => [],
+            };
+        }
+        catch (SettingsException)
+        {
+            // Its settings are wrong in another way, which is told by those who check them.
+            return [];
+        }
+    }
 }
