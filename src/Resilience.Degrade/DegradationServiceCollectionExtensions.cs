@@ -58,7 +58,8 @@ public static class DegradationServiceCollectionExtensions
                 provider.GetRequiredService<FeatureBook>(),
                 provider.GetRequiredKeyedService<LiveSettings<DegradeSettings>>(""),
                 provider.GetRequiredService<DegradeMetrics>(),
-                provider.GetRequiredService<ILogger<PressureMonitor>>()));
+                provider.GetRequiredService<ILogger<PressureMonitor>>(),
+                provider.GetServices<IPressureSignalSource>()));
             services.AddHostedService(provider => provider.GetRequiredService<PressureMonitor>());
             services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, DegradationStartup>());
             services.AddHealthChecks().Add(new HealthCheckRegistration(

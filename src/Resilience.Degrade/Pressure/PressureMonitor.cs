@@ -13,7 +13,7 @@ namespace Resilience.Degrade;
 /// <remarks>Thread-safe for readers.</remarks>
 public sealed class PressureMonitor : IHostedService, IDisposable
 {
-    private readonly Watched[] _signals;
+    private readonly IPressureSignalSource[] _sources;
     private readonly ITickListener[] _listeners;
     private readonly SystemSampler _sampler;
     private readonly MemoryRelief _relief;
@@ -22,14 +22,16 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     private readonly ILogger _logger;
     private readonly ManualResetEventSlim _stop = new();
     private readonly IDisposable _subscription;
+    private volatile Watched[] _signals;
     private readonly HashSet<string> _warned = new(StringComparer.OrdinalIgnoreCase); // used when the host has started and on reloads, one at a time
     private volatile PressureSettings _current;
     private volatile PressureReading _reading = PressureReading.Calm;
     private Thread? _thread;
     private long _lateBy;
 
-    internal PressureMonitor(IEnumerable<IPressureSignal> signals, IEnumerable<ITickListener> listeners, SystemSampler sampler, FeatureBook book, LiveSettings<DegradeSettings> settings, DegradeMetrics metrics, ILogger<PressureMonitor> logger)
+    internal PressureMonitor(IEnumerable<IPressureSignal> signals, IEnumerable<ITickListener> listeners, SystemSampler sampler, FeatureBook book, LiveSettings<DegradeSettings> settings, DegradeMetrics metrics, ILogger<PressureMonitor> logger, IEnumerable<IPressureSignalSource>? sources = null)
     {
+        _sources = [.. sources ?? []];
         _signals = [.. signals.DistinctBy(signal => signal.Name, StringComparer.Ordinal).Select(signal => new Watched(signal))];
         _listeners = [.. listeners];
         _sampler = sampler;
@@ -43,7 +45,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         metrics.ObservePressure(() => _signals);
     }
 
-    /// <summary>The highest level among all signals that are enabled.</summary>
+    /// <summary>The highest level among all signals that are enabled and press on all features.</summary>
     public PressureLevel Level => _reading.Overall;
 
     /// <summary>The signal that has it; empty when nothing presses.</summary>
@@ -100,6 +102,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     /// <inheritdoc/>
     Task IHostedService.StartAsync(CancellationToken cancellationToken)
     {
+        AddSources();
         if (_signals.Length > 0 || _listeners.Length > 0)
         {
             _thread = new Thread(Run) { Name = "resilience-pressure", IsBackground = true, Priority = ThreadPriority.AboveNormal };
@@ -193,7 +196,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         (PressureLevel overall, string loudest) = (PressureLevel.Normal, "");
         foreach (Watched watched in _signals)
         {
-            if (watched.Level > overall)
+            if (watched.Level > overall && watched.Settings.PressesAll)
             {
                 (overall, loudest) = (watched.Level, watched.Signal.Name);
             }
@@ -213,6 +216,16 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         }
 
         return null;
+    }
+
+    /// <summary>Only now, because what they watch may itself be made from services that watch the pressure.</summary>
+    private void AddSources()
+    {
+        if (_sources.Length > 0)
+        {
+            _signals = [.. _signals.Concat(_sources.SelectMany(source => source.Signals).Select(signal => new Watched(signal))).DistinctBy(watched => watched.Signal.Name, StringComparer.Ordinal)];
+            Configure(_settings.Current);
+        }
     }
 
     private void Configure(DegradeSettings settings)

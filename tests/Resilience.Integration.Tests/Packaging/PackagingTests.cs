@@ -7,7 +7,8 @@ using Resilience.TestKit;
 
 namespace Resilience.Integration.Tests.Packaging;
 
-public sealed class PackagingTests(PackedPackages packages) : IClassFixture<PackedPackages>
+[Collection(PackedPackages.Collection)]
+public sealed class PackagingTests(PackedPackages packages)
 {
     private static readonly Guid SourceLinkKind = new("CC110556-A091-4D38-9FEC-25AB9A351A6A");
     private static readonly byte[] PngSignature = [0x89, (byte)'P', (byte)'N', (byte)'G'];
