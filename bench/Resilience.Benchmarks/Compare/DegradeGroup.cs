@@ -17,23 +17,8 @@ internal sealed class DegradeGroup : ICompareGroup, IDisposable
     private static readonly Feature Targeted = Feature.Declare("bench-targeted", Priority.Low);
     private static int s_state = Environment.TickCount;
 
-    private readonly ServiceProvider _services;
-
-    public DegradeGroup()
-    {
-        var services = new ServiceCollection();
-        services.AddSingleton<IConfiguration>(new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>(StringComparer.Ordinal)
-        {
-            ["Resilience:Degrade:Features:bench-targeted:Mode"] = "Degraded",
-            ["Resilience:Degrade:Features:bench-targeted:Percent"] = "20",
-            ["Resilience:Degrade:Features:bench-targeted:Exempt:Groups:0"] = "vip",
-            ["FeatureManagement:bench-flag"] = "true",
-        }).Build());
-        services.AddDegradation().AddSystemSignals().AddAdmission();
-        services.AddFeatureManagement();
-        services.Configure<DegradeSettings>("bench", _ => { });
-        _services = services.BuildServiceProvider();
-    }
+    private readonly ServiceProvider _services = Services();
+    private readonly ServiceProvider _sampled = Services(); // what samples learn must not change the bounds that the other cases meet
 
     public IReadOnlyList<CompareCase> Cases() =>
     [
@@ -134,7 +119,7 @@ internal sealed class DegradeGroup : ICompareGroup, IDisposable
         // All system signals, their levels and the controller's bounds, once: at ten a second 100,000 ns are 0.1 % of a core.
         CompareCase.Sync("sampling, one tick", () =>
         {
-            var monitor = _services.GetRequiredService<PressureMonitor>();
+            var monitor = _sampled.GetRequiredService<PressureMonitor>();
             return operations =>
             {
                 for (int i = 0; i < operations; i++)
@@ -149,9 +134,26 @@ internal sealed class DegradeGroup : ICompareGroup, IDisposable
     {
         Shared.Dispose();
         _services.Dispose();
+        _sampled.Dispose();
     }
 
     private ConcurrencyLimiter Shared { get; } = new(new ConcurrencyLimiterOptions { PermitLimit = 64 });
+
+    private static ServiceProvider Services()
+    {
+        var services = new ServiceCollection();
+        services.AddSingleton<IConfiguration>(new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>(StringComparer.Ordinal)
+        {
+            ["Resilience:Degrade:Features:bench-targeted:Mode"] = "Degraded",
+            ["Resilience:Degrade:Features:bench-targeted:Percent"] = "20",
+            ["Resilience:Degrade:Features:bench-targeted:Exempt:Groups:0"] = "vip",
+            ["FeatureManagement:bench-flag"] = "true",
+        }).Build());
+        services.AddDegradation().AddSystemSignals().AddAdmission();
+        services.AddFeatureManagement();
+        services.Configure<DegradeSettings>("bench", _ => { });
+        return services.BuildServiceProvider();
+    }
 
     private static Action<int> Pipe(ResiliencePipeline pipeline) => operations =>
     {

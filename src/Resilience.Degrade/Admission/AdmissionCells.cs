@@ -35,11 +35,8 @@ internal sealed class AdmissionCells
         }
     }
 
-    private ref Cell Own => ref _cells[Thread.GetCurrentProcessorId() & _mask];
-
-    public void Passed(long milliseconds) => Interlocked.Add(ref Own.Passed, (Math.Clamp(milliseconds, 0, 1L << 22) << CountBits) | 1);
-
-    public void Counted(Priority priority, AdmissionResult result) => Interlocked.Increment(ref Own.Counters[Index(priority, result)]);
+    /// <summary>The cell of the processor that the caller runs on. It may run on another one the moment after, which costs time and no truth.</summary>
+    public ref Cell Own => ref _cells[Thread.GetCurrentProcessorId() & _mask];
 
     /// <summary>Takes out what has passed since the last call.</summary>
     public (long Count, double SumMs) Drain()
@@ -71,15 +68,22 @@ internal sealed class AdmissionCells
     private static int Index(Priority priority, AdmissionResult result) => ((int)result * 4) + ((int)priority & 3);
 
     [InlineArray(12)]
-    private struct Counters
+    internal struct Counters
     {
         private long _first;
     }
 
     [StructLayout(LayoutKind.Sequential, Size = 256)]
-    private struct Cell
+    internal struct Cell
     {
-        public long Passed;
-        public Counters Counters;
+        internal long Passed;
+        internal Counters Counters;
+
+        /// <summary>How many were inside when this processor last looked: a hint, written without care.</summary>
+        internal int SeenInside;
+
+        public void Pass(long milliseconds) => Interlocked.Add(ref Passed, (Math.Clamp(milliseconds, 0, 1L << 22) << CountBits) | 1);
+
+        public void Count(Priority priority, AdmissionResult result) => Interlocked.Increment(ref Counters[Index(priority, result)]);
     }
 }

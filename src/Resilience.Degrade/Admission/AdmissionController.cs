@@ -59,10 +59,11 @@ public sealed class AdmissionController : ITickListener
     /// <param name="ticket">To be handed back with <see cref="Leave"/> when the result is <see cref="AdmissionResult.Admitted"/>.</param>
     public AdmissionResult TryEnter(Priority priority, out AdmissionTicket ticket)
     {
+        ref AdmissionCells.Cell own = ref _cells.Own;
         AdmissionResult result = (int)priority >= Volatile.Read(ref _limits.RefusedFrom) ? AdmissionResult.RefusedByPressure
-            : TryTakePlace(priority) ? AdmissionResult.Admitted
+            : TryTakePlace(priority, ref own.SeenInside) ? AdmissionResult.Admitted
             : AdmissionResult.RefusedByLoad;
-        _cells.Counted(priority, result);
+        own.Count(priority, result);
         if (result != AdmissionResult.Admitted)
         {
             if (!Volatile.Read(ref _limits.IsDry))
@@ -92,7 +93,8 @@ public sealed class AdmissionController : ITickListener
             return;
         }
 
-        Interlocked.Decrement(ref _inside.Value);
+        ref AdmissionCells.Cell own = ref _cells.Own;
+        own.SeenInside = Interlocked.Decrement(ref _inside.Value);
         if (ticket.IsCritical)
         {
             Interlocked.Decrement(ref _criticalInside.Value);
@@ -100,7 +102,7 @@ public sealed class AdmissionController : ITickListener
 
         if (outcome == AdmissionOutcome.Success)
         {
-            _cells.Passed(_clock.Milliseconds - ticket.EnteredAt);
+            own.Pass(_clock.Milliseconds - ticket.EnteredAt);
         }
     }
 
@@ -125,14 +127,17 @@ public sealed class AdmissionController : ITickListener
         }
     }
 
-    private bool TryTakePlace(Priority priority)
+    private bool TryTakePlace(Priority priority, ref int seen)
     {
-        // Looked at before it is written: the refused, of whom there are most, then only share a cache line that is read.
+        // While it is full the counter is looked at before it is written: the refused, of whom there are most then, only share a cache line that is read.
+        // While it is not, the look itself would cost as much as the write: that there is room is taken from this processor's last look.
         int limit = Volatile.Read(ref Limit(priority));
         bool entered = false;
-        if (Volatile.Read(ref _inside.Value) < limit)
+        if (seen < limit || (seen = Volatile.Read(ref _inside.Value)) < limit)
         {
-            entered = Interlocked.Increment(ref _inside.Value) <= limit;
+            int inside = Interlocked.Increment(ref _inside.Value);
+            entered = inside <= limit;
+            seen = inside;
             if (!entered)
             {
                 Interlocked.Decrement(ref _inside.Value);

@@ -10,8 +10,9 @@ namespace Resilience.Degrade;
 /// stays long, and no garbage collection to explain it) the cap is twice what Little's law asks for at the best throughput and the shortest response
 /// time. That response time is nearly frozen: it may rise by 0.1 % a tick, which bounds the drift that limiters have which learn it under load,
 /// and still follows a service that has become slower for good.
-/// Two things were added to what was compared. Refusals at the ceiling with busy processors mean "hot" at once: the average would need six ticks, in
-/// which the ceiling refuses critical work like any other. And critical work has a lane of its own: it comes in while
+/// Three things were added to what was compared. Refusals at the ceiling with busy processors, or with a queue, mean "hot" at once: the average would need
+/// six ticks, in which the ceiling refuses critical work like any other, and would never say so where neighbours take the processors. A relapse makes
+/// the next calm last longer, because then it was the cap that kept things calm. And critical work has a lane of its own: it comes in while
 /// the surplus that was admitted before is still being worked off, and is bounded all the same.
 /// Pure maths; not thread-safe: the sampling thread's own.
 /// </remarks>
@@ -26,6 +27,8 @@ internal sealed class HybridLimit(double cores)
     internal const double MinHotQueueMs = 400;
     internal const double HotQueuePerRt = 12;
     internal const int ColdTicks = 10;
+    internal const int MostColdTicks = 160;
+    internal const int RelapseTicks = 20;
     internal const int SurplusTicks = 10;
     internal const double LaneSlack = 3;
     internal const long GcShadowMs = 1_000;
@@ -42,6 +45,8 @@ internal sealed class HybridLimit(double cores)
     private long _queuedSince = long.MinValue;
     private int _calmTicks;
     private int _hotTicks;
+    private int _coldTicks = ColdTicks; // how many calm ticks it takes to be cold
+    private int _sinceCold = int.MaxValue; // ticks since it became cold; the greatest there is before it first was hot
 
     /// <summary>Whether the cap holds.</summary>
     public bool IsHot { get; private set; }
@@ -144,23 +149,40 @@ internal sealed class HybridLimit(double cores)
         bool queued = queueWaitMs > Math.Max(settings.HotQueueWait.TotalMilliseconds, MinRt);
         _queuedSince = !queued ? long.MinValue : _queuedSince == long.MinValue ? sample.NowMs : _queuedSince;
         bool queuedLong = queued && sample.NowMs - _queuedSince >= Math.Max(MinHotQueueMs, HotQueuePerRt * MinRt);
-        bool full = !IsHot && refused > 0 && sample.Cpu > settings.HotCpu;
-        if (full)
+        bool full = !IsHot && refused > 0;
+        if (full && sample.Cpu > settings.HotCpu)
         {
             _cpu = Math.Max(_cpu, sample.Cpu);
         }
 
-        bool pressed = _cpu > settings.HotCpu || queuedLong;
+        // Where neighbours take the processors the average never says so: a door that is full in front of a queue does.
+        bool pressed = _cpu > settings.HotCpu || queuedLong || (full && queued);
         if (pressed && !collecting)
         {
-            _hotTicks = IsHot ? _hotTicks + 1 : 0;
-            IsHot = true;
-            _calmTicks = 0;
+            Heat();
         }
         else if (IsHot)
         {
             _calmTicks = !pressed && _cpu < settings.ColdCpu ? _calmTicks + 1 : 0;
-            IsHot = _calmTicks < ColdTicks;
+            IsHot = _calmTicks < _coldTicks;
+            _sinceCold = 0;
         }
+        else if (_sinceCold < int.MaxValue)
+        {
+            _sinceCold++;
+        }
+    }
+
+    /// <summary>Hot again so soon after it was cold means that the calm was the cap's own doing: the next calm must last twice as long, up to 16 s.</summary>
+    private void Heat()
+    {
+        if (!IsHot)
+        {
+            _coldTicks = _sinceCold <= RelapseTicks ? Math.Min(2 * _coldTicks, MostColdTicks) : ColdTicks;
+        }
+
+        _hotTicks = IsHot ? _hotTicks + 1 : 0;
+        IsHot = true;
+        _calmTicks = 0;
     }
 }

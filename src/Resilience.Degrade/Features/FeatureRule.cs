@@ -1,13 +1,13 @@
 using Resilience.Context;
-using System.Collections.Frozen;
 
 namespace Resilience.Degrade;
 
 /// <summary>The settings of one feature, made ready for the hot path. Immutable; replaced when the settings change.</summary>
 internal sealed class FeatureRule
 {
-    private readonly FrozenSet<string>? _exemptGroups;
-    private readonly FrozenSet<string>? _exemptUsers;
+    private readonly NameList? _exemptGroups;
+    private readonly NameList? _exemptUsers;
+    private readonly uint _seed; // the hash of the feature's name, from which that of each caller goes on
     private readonly uint _share; // of 2^32 callers, for how many a configured mode holds; all of them at uint.MaxValue
 
     public FeatureRule(Feature feature, FeatureSettings settings)
@@ -26,8 +26,9 @@ internal sealed class FeatureRule
         FallbackTimeout = settings.FallbackTimeout;
         FallbackConcurrency = settings.FallbackConcurrency;
         DrillShare = feature.IsSecurityCritical ? 0 : settings.DrillPercent / 100;
-        _exemptGroups = ToSet(settings.Exempt.Groups);
-        _exemptUsers = ToSet(settings.Exempt.Users);
+        _exemptGroups = NameList.Of(settings.Exempt.Groups);
+        _exemptUsers = NameList.Of(settings.Exempt.Users);
+        _seed = Seed(feature.Name);
         _share = settings.Percent >= 100 ? uint.MaxValue : (uint)(settings.Percent / 100 * uint.MaxValue);
     }
 
@@ -67,13 +68,15 @@ internal sealed class FeatureRule
 
     /// <summary>Whether the configured mode holds for a caller.</summary>
     public bool IsInShare(in DegradationContext context) =>
-        _share == uint.MaxValue || context.User is not { } user || StableHash(user, Feature.Name) < _share;
+        _share == uint.MaxValue || context.User is not { } user || Hash(_seed, user) < _share;
 
     /// <summary>
     /// FNV-1a over the UTF-16 units with a final mix (MurmurHash3's), seeded by the feature: the same caller is in the same place on every
     /// node and after every restart, and in another place for another feature.
     /// </summary>
-    internal static uint StableHash(string user, string feature)
+    internal static uint StableHash(string user, string feature) => Hash(Seed(feature), user);
+
+    private static uint Seed(string feature)
     {
         uint hash = 2166136261;
         foreach (char c in feature)
@@ -81,6 +84,12 @@ internal sealed class FeatureRule
             hash = (hash ^ char.ToUpperInvariant(c)) * 16777619;
         }
 
+        return hash;
+    }
+
+    private static uint Hash(uint seed, string user)
+    {
+        uint hash = seed;
         foreach (char c in user)
         {
             hash = (hash ^ c) * 16777619;
@@ -90,7 +99,4 @@ internal sealed class FeatureRule
         hash = (hash ^ (hash >> 13)) * 0xc2b2ae35;
         return hash ^ (hash >> 16);
     }
-
-    private static FrozenSet<string>? ToSet(IList<string> names) =>
-        names.Count == 0 ? null : names.ToFrozenSet(StringComparer.Ordinal);
 }

@@ -94,6 +94,26 @@ public sealed class DegradationTests
         Assert.Equal(FeatureState.Off, host.Degradation.Decide(Comments).State);
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(8)]
+    [InlineData(200)]
+    public async Task Decide_ManyExemptNames_EachIsSparedAndNobodyElse(int count)
+    {
+        var settings = new Dictionary<string, string?> { ["Features:t-comments:Mode"] = "Off" };
+        for (int i = 0; i < count; i++)
+        {
+            settings[$"Features:t-comments:Exempt:Users:{i}"] = $"user-{i}";
+        }
+
+        await using DegradeHost host = await DegradeHost.StartAsync(settings);
+        for (int i = 0; i < count + 5; i++)
+        {
+            Assert.Equal(i < count ? FeatureState.Normal : FeatureState.Off, host.Degradation.Decide(Comments, new DegradationContext($"user-{i}")).State);
+        }
+    }
+
     [Fact]
     public async Task Decide_Percent_HitsThatShareAndAlwaysTheSame()
     {

@@ -49,7 +49,13 @@ internal sealed record Scenario
     /// <summary>Makes the throttle of the clients for the clock of the simulation; none when <see langword="null"/>.</summary>
     public Func<TimeProvider, ClientThrottle>? Throttle { get; init; }
 
-    public double CapacityPerSecond => Cores / CpuMs * 1_000;
+    /// <summary>
+    /// The share of the processors that neighbours take, unseen in the process's own CPU time. Then the thread pool's queue is simulated too: a new item waits
+    /// for all that want a processor.
+    /// </summary>
+    public double Stolen { get; init; }
+
+    public double CapacityPerSecond => Cores * (1 - Stolen) / CpuMs * 1_000;
 }
 
 /// <summary>What came of it, within the measured span.</summary>
@@ -74,6 +80,7 @@ internal sealed class OverloadSimulation
     private readonly Scenario _scenario;
     private readonly IDoor _door;
     private readonly Random _random;
+    private readonly double _speed;
     private readonly PriorityQueue<Job, double> _running = new(); // by finish in virtual milliseconds
     private readonly PriorityQueue<Job, double> _waiting = new(); // in input/output, by its end
     private readonly Queue<Job> _pooled = new(); // waits for a connection
@@ -96,6 +103,7 @@ internal sealed class OverloadSimulation
         _scenario = scenario;
         _door = door;
         _random = new Random(scenario.Seed);
+        _speed = 1 - scenario.Stolen;
         _throttle = scenario.Throttle?.Invoke(new SimulatedTime(this));
     }
 
@@ -113,7 +121,7 @@ internal sealed class OverloadSimulation
         var ticks = new List<(double, bool, double, double, double, int, double, long)>();
         while (true)
         {
-            double cpuDone = _running.Count == 0 ? double.MaxValue : Math.Max(_now, _pausedUntil) + ((_running.Peek().Finish - _virtual) * Math.Max(1, (double)_running.Count / _scenario.Cores));
+            double cpuDone = _running.Count == 0 ? double.MaxValue : Math.Max(_now, _pausedUntil) + ((_running.Peek().Finish - _virtual) * Math.Max(1, (double)_running.Count / _scenario.Cores) / _speed);
             double ioDone = _waiting.TryPeek(out _, out double io) ? io : double.MaxValue;
             double retry = _retries.TryPeek(out _, out double again) ? again : double.MaxValue;
             double next = Math.Min(Math.Min(Math.Min(nextArrival, nextTick), Math.Min(cpuDone, ioDone)), Math.Min(Math.Min(nextPause, burst), retry));
@@ -176,8 +184,8 @@ internal sealed class OverloadSimulation
         double span = time - from;
         if (span > 0 && _running.Count > 0)
         {
-            _virtual += span * Math.Min(1, (double)_scenario.Cores / _running.Count);
-            _busyMs += span * Math.Min(_running.Count, _scenario.Cores);
+            _virtual += span * _speed * Math.Min(1, (double)_scenario.Cores / _running.Count);
+            _busyMs += span * _speed * Math.Min(_running.Count, _scenario.Cores);
         }
 
         // The collector's own threads keep the processors busy.
@@ -293,6 +301,11 @@ internal sealed class OverloadSimulation
     {
         double cpu = Math.Min(1, _busyMs / (TickMs * _scenario.Cores));
         double wait = Math.Max(_pooledWait, _pooled.TryPeek(out Job? oldest) ? _now - oldest.PooledAt : 0);
+        if (_scenario.Stolen > 0)
+        {
+            wait = Math.Max(wait, _running.Count * _scenario.CpuMs / 2 / (_scenario.Cores * _speed));
+        }
+
         var sample = new SystemSample((long)_now, TickMs, cpu, 0, 0, pausedMs);
         _door.Tick(sample, wait, _passed, _rtSum, _refusedInTick);
         HybridLimit? hybrid = (_door as HybridDoor)?.Limit;
