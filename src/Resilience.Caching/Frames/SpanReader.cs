@@ -46,12 +46,12 @@ internal ref struct SpanReader(ReadOnlySpan<byte> source)
     public bool TryText(out string? value)
     {
         value = null;
-        if (!TryInt32(out int length) || length < -1)
+        if (!TryUInt16(out ushort length))
         {
             return false;
         }
 
-        if (length == -1)
+        if (length == ushort.MaxValue)
         {
             return true;
         }
