@@ -58,6 +58,19 @@ internal static class TestKitSnippets
         // end-snippet
     }
 
+    public static void FuzzText()
+    {
+        // snippet: fuzz
+        Fuzz.Text(["250", "999999999999", ""], static text =>
+        {
+            if (DeadlineCodec.TryReadMilliseconds(text, out TimeSpan left))
+            {
+                Assert.True(left >= TimeSpan.Zero);
+            }
+        });
+        // end-snippet
+    }
+
     public static async Task ChaosAsync()
     {
         // snippet: chaos

@@ -10,26 +10,33 @@ internal sealed class KitHost : IAsyncDisposable
 {
     private readonly IHost _host;
 
-    private KitHost(IHost host, LogCollector log)
+    private readonly TimedLog _timed;
+
+    private KitHost(IHost host, LogCollector log, TimedLog timed)
     {
         _host = host;
         Log = log;
+        _timed = timed;
     }
 
     public IServiceProvider Services => _host.Services;
 
     public LogCollector Log { get; }
 
+    /// <summary>What was logged during a load.</summary>
+    public IReadOnlyList<LogLine> LogOf(Timeline timeline) => _timed.Since(timeline);
+
     public static async Task<KitHost> StartAsync(Action<IServiceCollection> configure)
     {
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         var log = new LogCollector { MinimumLevel = LogLevel.Information };
-        builder.Services.AddLogging(logging => logging.AddProvider(log));
+        var timed = new TimedLog();
+        builder.Services.AddLogging(logging => logging.AddProvider(log).AddProvider(timed));
         builder.Services.AddMetrics();
         configure(builder.Services);
         IHost host = builder.Build();
         await host.StartAsync();
-        return new KitHost(host, log);
+        return new KitHost(host, log, timed);
     }
 
     public async ValueTask DisposeAsync()

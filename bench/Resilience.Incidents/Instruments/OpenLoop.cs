@@ -53,6 +53,7 @@ internal sealed class OpenLoop
         _events.Sort(static (left, right) => left.At.CompareTo(right.At));
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         long start = Stopwatch.GetTimestamp();
+        _timeline.StartedAt = start;
         StartThread("sampler", () => Sample(start));
         StartThread("arrivals", () =>
         {

@@ -27,6 +27,9 @@ internal sealed class Timeline
 
     public int Windows { get; }
 
+    /// <summary>The timestamp at which the load began.</summary>
+    public long StartedAt { get; set; }
+
     public IReadOnlyList<Probe> Probes => _probes;
 
     /// <summary>Adds something to be read once per window by the sampler, such as the number of calls at the source.</summary>

@@ -9,10 +9,14 @@ internal sealed class IncidentResult
     private readonly List<FigureRow> _rows = [];
     private readonly List<Check> _checks = [];
     private readonly List<Plot> _plots = [];
+    private readonly List<LogLine> _log = [];
 
     public IReadOnlyList<FigureRow> Rows => _rows;
 
     public IReadOnlyList<Check> Checks => _checks;
+
+    /// <summary>What the kit has logged meanwhile.</summary>
+    public IReadOnlyList<LogLine> LogLines => _log;
 
     public IReadOnlyList<Plot> Plots => _plots;
 
@@ -39,6 +43,15 @@ internal sealed class IncidentResult
     public IncidentResult Check(string what, string key, string measured, bool passed)
     {
         _checks.Add(new Check(what, key, measured, passed));
+        return this;
+    }
+
+    /// <summary>Tells what the kit has logged, the first lines of each kind.</summary>
+    public IncidentResult Logged(IEnumerable<LogLine> lines)
+    {
+        const int OfAKind = 3;
+        const int InAll = 20;
+        _log.AddRange(lines.OrderBy(static line => line.Seconds).GroupBy(static line => line.Text[..Math.Min(12, line.Text.Length)]).SelectMany(static kind => kind.Take(OfAKind)).OrderBy(static line => line.Seconds).Take(InAll));
         return this;
     }
 

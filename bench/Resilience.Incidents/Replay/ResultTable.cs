@@ -1,3 +1,5 @@
+using Resilience.Incidents.Instruments;
+
 namespace Resilience.Incidents.Replay;
 
 /// <summary>An incident's figures as text: a table, what was checked, and the one line for scripts.</summary>
@@ -23,6 +25,11 @@ internal static class ResultTable
         if (done.Broken is not null)
         {
             output.WriteLine($"  FAIL the replay broke: {done.Broken}");
+        }
+
+        foreach (LogLine line in done.Passed ? [] : done.Result.LogLines)
+        {
+            output.WriteLine($"  log {line.Seconds,5:F1} s {line.Text.Split('\n')[0]}");
         }
 
         string facts = string.Join(' ', done.Result.Checks.Select(static check => $"{check.Key}={check.Measured.Replace(" ", string.Empty, StringComparison.Ordinal)}"));

@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Net;
 using System.Text;
+using Microsoft.Extensions.Logging;
+using Resilience.Incidents.Instruments;
 using Resilience.Incidents.Replay;
 
 namespace Resilience.Incidents.Report;
@@ -67,7 +69,25 @@ internal static class HtmlReport
             html.Append(CultureInfo.InvariantCulture, $"<pre>{Text(broken.ToString())}</pre>");
         }
 
-        html.Append(CultureInfo.InvariantCulture, $"<p class=\"reported\">Reported at the time: {Text(incident.Reported)}</p></div></div></section>");
+        html.Append(CultureInfo.InvariantCulture, $"<p class=\"reported\">Reported at the time: {Text(incident.Reported)}</p></div></div>");
+        AppendLog(html, done.Result.LogLines);
+        html.Append("</section>");
+    }
+
+    private static void AppendLog(StringBuilder html, IReadOnlyList<LogLine> lines)
+    {
+        if (lines.Count == 0)
+        {
+            return;
+        }
+
+        html.Append("<h3 class=\"log\">What the kit logged meanwhile</h3><ol class=\"log mono\">");
+        foreach (LogLine line in lines)
+        {
+            html.Append(CultureInfo.InvariantCulture, $"<li class=\"{(line.Level >= LogLevel.Warning ? "warning" : "note")}\"><b>{line.Seconds:F1} s</b> {Text(line.Text.Split('\n')[0])}</li>");
+        }
+
+        html.Append("</ol>");
     }
 
     private static void AppendStory(StringBuilder html, string title, string text) =>

@@ -11,6 +11,9 @@ internal sealed class Announcer(CacheCore core, IBackplane backplane, string cha
 {
     private const int MaxBatch = 512;
 
+    /// <summary>For as long as this others may not know of a change after the channel is back, so it is short; an attempt costs a message.</summary>
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(250);
+
     private readonly Lock _lock = new(); // guards _waiting, _isLost, _sending
     private readonly Dictionary<(bool IsTag, string Name), Change> _waiting = [];
     private readonly CancellationTokenSource _stopping = new();
@@ -103,7 +106,7 @@ internal sealed class Announcer(CacheCore core, IBackplane backplane, string cha
             {
                 // Said by the heartbeat, which fails for the same reason; here there is only to try again.
                 await Task.Delay(pause * (0.8 + (0.4 * core.Random())), core.Time, _stopping.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                pause = pause < TimeSpan.FromSeconds(2) ? pause * 2 : pause;
+                pause = pause * 2 > LongestPause ? LongestPause : pause * 2;
             }
         }
     }

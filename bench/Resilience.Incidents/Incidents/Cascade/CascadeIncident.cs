@@ -22,7 +22,7 @@ internal sealed class CascadeIncident : Incident
 
     public override string Happened => "The inventory service became slow. Within seconds nobody could pay, though paying has nothing to do with the inventory; and when the inventory was well again the order service was not.";
 
-    public override string Cause => "Requests that waited for the inventory held what payments need: a connection each, for as long as their callers had patience. Retries asked still more of the service that could not keep up.";
+    public override string Cause => "Requests that waited for the inventory held what payments need: a connection each, for three timeouts. Retries tripled the load on the service that could not keep up.";
 
     public override string Remedy => "The estimate is a feature that may be missing: it has a budget, a breaker, a small pool of its own and a fallback. Payments draw on what the estimate cannot touch.";
 
@@ -72,6 +72,7 @@ internal sealed class CascadeIncident : Incident
             .Check("payments are answered as before: their mean is at most 10 % longer", "mean", $"{change * 100:+0.0;-0.0} %", change <= 0.1)
             .Check("every payment is answered", "success", IncidentResult.Percent(nowDuring.Success), nowDuring.Success >= 0.9999)
             .Check("without the kit payments fail", "naive", IncidentResult.Percent(wasDuring.Success), wasDuring.Success < 0.9)
+            .Logged(host.LogOf(kit))
             .Add(new Plot("Payments answered", "% of requests", marks) { Max = 100 }.Both(naive, kit, static figures => figures.Success * 100, Pay))
             .Add(new Plot("A payment's latency, 99th percentile", "ms", marks) { Logarithmic = true }.Both(naive, kit, static figures => figures.P99, Pay))
             .Add(new Plot("Estimates that are real", "% of requests", marks) { Max = 100 }.Both(naive, kit, static figures => figures.Sent == 0 ? 100 : 100.0 * figures.Ok / figures.Sent, Estimates))

@@ -55,6 +55,7 @@ internal sealed class HungLoaderIncident : Incident
             .Row("of these loaded again", IncidentResult.Number(naiveSupplier.FreeAfter.Count), IncidentResult.Number(kitSupplier.FreeAfter.Count))
             .Check("no request fails: there is always the last good copy", "success", IncidentResult.Percent(kit.All().Success), kit.All().Success >= 0.9999)
             .Check($"every item can be loaded again within {limit:F1} s (time limit, pause and half a second)", "free-after", allFree ? $"{slowest:F2} s" : "never", allFree && slowest <= limit)
+            .Logged(host.LogOf(kit))
             .AddLoadPlots(naive, kit, new PlotMark(Swallowed.TotalSeconds, "calls swallowed", Recovered.TotalSeconds))
             .Add(new Plot("Requests in flight", "requests", []).Both(naive, kit, "in flight"));
     }

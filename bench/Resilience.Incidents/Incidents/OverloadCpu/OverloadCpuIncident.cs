@@ -1,3 +1,4 @@
+using System.Globalization;
 using Resilience.Incidents.Incidents.Overload;
 using Resilience.Incidents.Replay;
 
@@ -17,5 +18,8 @@ internal sealed class OverloadCpuIncident : Incident
 
     public override string Reported => "P99 < 200 ms at 30x load";
 
-    public override Task<IncidentResult> RunAsync(ReplayRun run) => new OverloadReplay(run, Name, capacityWorkers: 16).RunAsync();
+    public override Task<IncidentResult> RunAsync(ReplayRun run) => new OverloadReplay(run, Name, capacityWorkers: 16, new Dictionary<string, string?>(StringComparer.Ordinal)
+    {
+        [Pages.RoundsVariable] = Pages.MeasureRounds().ToString(CultureInfo.InvariantCulture),
+    }).RunAsync();
 }

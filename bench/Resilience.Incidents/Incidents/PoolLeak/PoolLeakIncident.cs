@@ -68,6 +68,7 @@ internal sealed class PoolLeakIncident : Incident
             .Check("success at least 99.99 %", "success", IncidentResult.Percent(now.Success, 3), now.Success >= 0.9999)
             .Check("every leak is named, with its line", "named", $"{named} of {leaked}", named == leaked)
             .Check("without the kit the service stops", "naive", IncidentResult.Percent(was.Success), was.Success < 0.95)
+            .Logged(host.LogOf(after))
             .AddLoadPlots(before, after)
             .Add(new Plot("Connections that are not leased", "of 20", []).Both(before, after, "usable"));
     }

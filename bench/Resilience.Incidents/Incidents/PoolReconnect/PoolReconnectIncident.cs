@@ -70,6 +70,7 @@ internal sealed class PoolReconnectIncident : Incident
             .Check("well again within a second of the server's return", "recovery", Seconds(kitRecovery), kitRecovery <= 1)
             .Check($"never more logins at once than {Fleet.Nodes} pools × {MaxConcurrentCreates}", "logins", IncidentResult.Number(kitPeak), kitPeak <= Fleet.Nodes * MaxConcurrentCreates)
             .Check("nobody waits beyond the deadline", "slowest", IncidentResult.Ms(after.All().Max), after.All().Max < Patience.TotalMilliseconds)
+            .Logged(host.LogOf(after))
             .AddLoadPlots(before, after, marks)
             .Add(new Plot("Clients asking to log in", "at once", marks).Both(before, after, "logins"))
             .Add(new Plot("Requests in flight", "requests", marks).Both(before, after, "in flight"));

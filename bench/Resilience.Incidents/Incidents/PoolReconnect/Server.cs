@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Resilience.Incidents.Incidents.PoolReconnect;
 
 /// <summary>
@@ -8,7 +10,8 @@ internal sealed class Server
 {
     private static readonly TimeSpan Login = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan Query = TimeSpan.FromMilliseconds(2);
-    private readonly SemaphoreSlim _cores = new(4);
+    private readonly Lock _lock = new(); // guards _freeAt
+    private readonly long[] _freeAt = new long[4]; // for each core the timestamp at which what is assigned to it will be done
     private int _epoch;
     private int _asking;
     private int _peakAsking;
@@ -66,17 +69,21 @@ internal sealed class Server
         return new Session(this, epoch);
     }
 
-    private async Task WorkAsync(TimeSpan cost)
+    /// <summary>
+    /// Stands in line for the core that is free first and takes its time there. The line is kept in figures, so that timers that fire late make
+    /// an answer late and not the server slower. There is no token: the server does not know that its client has left.
+    /// </summary>
+    private Task WorkAsync(TimeSpan cost)
     {
-        await _cores.WaitAsync(); // no token: the server does not know that its client has left
-        try
+        long now = Stopwatch.GetTimestamp();
+        long done;
+        lock (_lock)
         {
-            await Task.Delay(cost);
+            int core = Array.IndexOf(_freeAt, _freeAt.Min());
+            done = _freeAt[core] = Math.Max(now, _freeAt[core]) + (long)(cost.TotalSeconds * Stopwatch.Frequency);
         }
-        finally
-        {
-            _cores.Release();
-        }
+
+        return Task.Delay(Stopwatch.GetElapsedTime(now, done));
     }
 
     internal sealed class Session(Server server, int epoch)

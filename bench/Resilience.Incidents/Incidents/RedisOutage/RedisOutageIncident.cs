@@ -39,7 +39,7 @@ internal sealed class RedisOutageIncident : Incident
         Timeline naive = await ReplayNaiveAsync(plan, run, server);
         await run.SettleAsync();
         run.Say("with the kit: the same");
-        Timeline kit = await ReplayKitAsync(plan, run, server);
+        (Timeline kit, IReadOnlyList<LogLine> log) = await ReplayKitAsync(plan, run, server);
 
         TimeSpan warm = TimeSpan.FromSeconds(1);
         (LoadFigures was, LoadFigures now) = (naive.Slice(Stalled, Back), kit.Slice(Stalled, Back));
@@ -60,6 +60,7 @@ internal sealed class RedisOutageIncident : Incident
             .Check("no errors", "errors", IncidentResult.Number(kit.All().Failed), kit.All().Failed == 0)
             .Check("well again within two seconds of Redis's return", "recovery", Seconds(recovery), recovery <= Grace.TotalSeconds)
             .Check("no old value after the recovery, and never one of a node's own changes", "stale", IncidentResult.Number(nowStale), nowStale == 0)
+            .Logged(log)
             .Add(new Plot("Latency, 99th percentile", "ms", marks) { Logarithmic = true }.Both(naive, kit, static figures => figures.P99))
             .Add(new Plot("Old values shown", "per second", marks).Both(naive, kit, static figures => figures.Wrong / figures.Seconds))
             .Add(new Plot("Queries at the database", "per second", marks).Both(naive, kit, "queries"))
@@ -89,7 +90,7 @@ internal sealed class RedisOutageIncident : Incident
         }
     }
 
-    private static async Task<Timeline> ReplayKitAsync(LoadPlan plan, ReplayRun run, RedisServer server)
+    private static async Task<(Timeline Timeline, IReadOnlyList<LogLine> Log)> ReplayKitAsync(LoadPlan plan, ReplayRun run, RedisServer server)
     {
         await using ChaosProxy proxy = ChaosProxy.Start(server);
         var stock = new Stock();
@@ -105,7 +106,8 @@ internal sealed class RedisOutageIncident : Incident
                 }));
             }
 
-            return await LoadAsync(plan, run, proxy, stock, [.. hosts.Select(host => new WithKit(stock, host.Services.GetRequiredKeyedService<ResilientCache>(CacheName)))]);
+            Timeline timeline = await LoadAsync(plan, run, proxy, stock, [.. hosts.Select(host => new WithKit(stock, host.Services.GetRequiredKeyedService<ResilientCache>(CacheName)))]);
+            return (timeline, [.. hosts.SelectMany((host, node) => host.LogOf(timeline).Select(line => line with { Text = $"{line.Text} (node {node + 1})" }))]);
         }
         finally
         {
