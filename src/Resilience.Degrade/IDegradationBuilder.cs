@@ -86,6 +86,29 @@ public static class DegradationBuilderExtensions
         return builder;
     }
 
+    /// <summary>
+    /// Keeps and shares overrides in a store of one's own, signed. Needs <c>Overrides:SigningKey</c>. Of several stores the last one added counts.
+    /// </summary>
+    /// <param name="builder">The builder.</param>
+    /// <param name="make">Makes the store, once, from the services and what signs and checks commands.</param>
+    /// <param name="lastKnownGood">
+    /// A file on this node that keeps what the store has said, for a start while the store is away; its directory must be there. None when
+    /// <see langword="null"/>.
+    /// </param>
+    public static IDegradationBuilder AddOverrideStore(this IDegradationBuilder builder, Func<IServiceProvider, OverrideCodec, IOverrideStore> make, string? lastKnownGood = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        ArgumentNullException.ThrowIfNull(make);
+        builder.Services.Replace(ServiceDescriptor.Singleton(provider =>
+        {
+            OverrideCodec codec = CodecOf(provider);
+            IOverrideStore store = make(provider, codec);
+            ILogger<FileOverrideStore> logger = provider.GetRequiredService<ILogger<FileOverrideStore>>();
+            return lastKnownGood is null ? store : new LastKnownGoodStore(store, new FileOverrideStore(lastKnownGood, codec, logger), logger);
+        }));
+        return builder;
+    }
+
     /// <summary>Writes down who overrides what, before it takes effect.</summary>
     /// <typeparam name="TAudit">Where it is written.</typeparam>
     /// <param name="builder">The builder.</param>

@@ -29,6 +29,9 @@ public sealed class RedisConnection : IAsyncDisposable
     /// <summary>The settings.</summary>
     public RedisOptions Options { get; }
 
+    /// <summary>Whether there is a Redis at all: servers are configured, or the application handed in a multiplexer.</summary>
+    public bool IsConfigured => !_isOwn || !string.IsNullOrWhiteSpace(Options.Configuration);
+
     /// <summary>Whether a server is connected at the moment. Never connects.</summary>
     public bool IsConnected => _connected?.IsConnected ?? false;
 
@@ -42,7 +45,7 @@ public sealed class RedisConnection : IAsyncDisposable
             {
                 using (ExecutionContext.SuppressFlow())
                 {
-                    _connecting = Task.Run<IConnectionMultiplexer>(async () => _connected = await _connect().ConfigureAwait(false));
+                    _connecting = Task.Run<IConnectionMultiplexer>(async () => _connected = await _connect().OnPool());
                 }
             }
 
@@ -66,7 +69,7 @@ public sealed class RedisConnection : IAsyncDisposable
             try
             {
                 IConnectionMultiplexer multiplexer = await connecting.ConfigureAwait(false);
-                await multiplexer.CloseAsync(allowCommandsToComplete: false).ConfigureAwait(false);
+                await multiplexer.CloseAsync(allowCommandsToComplete: false).OnPool();
                 multiplexer.Dispose();
             }
             catch (RedisException)

@@ -28,9 +28,9 @@ internal sealed class DegradeHost : IAsyncDisposable
 
     public IDegradation Degradation => Services.GetRequiredService<IDegradation>();
 
-    public static async Task<DegradeHost> StartAsync(Dictionary<string, string?>? settings = null, Action<IDegradationBuilder>? configure = null, bool samples = true)
+    public static async Task<DegradeHost> StartAsync(Dictionary<string, string?>? settings = null, Action<IDegradationBuilder>? configure = null, bool samples = true, DateTimeOffset? startAt = null)
     {
-        var time = new ManualTimeProvider();
+        var time = new ManualTimeProvider(startAt);
         var logs = new LogCollector();
         var configuration = new MemoryConfiguration(Paths(settings));
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });

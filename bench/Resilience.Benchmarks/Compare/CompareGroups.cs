@@ -17,5 +17,6 @@ internal static class CompareGroups
         ["guard-100k"] = () => new GuardGroup(100_000),
         ["guard-10m"] = () => new GuardGroup(10_000_000),
         ["caching"] = () => new CachingGroup(),
+        ["hosting"] = () => new HostingGroup(),
     };
 }

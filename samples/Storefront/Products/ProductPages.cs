@@ -40,6 +40,20 @@ internal sealed class ProductPages([FromKeyedServices(ProductPages.Cache)] Hybri
         return new ProductPage(product, recommendations, comments, degraded);
     }
 
+    /// <summary>Changes a price; when this has returned, no page shows an older one.</summary>
+    public async Task<Product?> SetPriceAsync(int id, int priceCents, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await shop.SetPriceAsync(id, priceCents, cancellationToken);
+        }
+        finally
+        {
+            // In any case: when the connection broke after the commit, the change has failed for the caller and the price is new all the same.
+            await cache.RemoveAsync(KeyOf(id), CancellationToken.None);
+        }
+    }
+
     private ValueTask<(IReadOnlyList<int> Ids, bool Degraded)> RecommendationsAsync(int id, CancellationToken cancellationToken) =>
         degradation.RunAsync(
             Features.Recommendations,

@@ -13,7 +13,7 @@ internal sealed class FeatureBook : IDisposable
     private readonly Lock _lock = new(); // guards everything below but the volatile reads of _snapshot
     private readonly Lock _telling = new(); // held while listeners are called, so that they are told one at a time and in order
     private readonly Queue<FeatureChange> _untold = new();
-    private readonly Dictionary<Feature, ActiveOverride> _overrides = [];
+    private readonly Dictionary<string, ActiveOverride> _overrides = new(StringComparer.OrdinalIgnoreCase); // by name: a feature may be declared later
     private readonly List<FallbackGate> _gates = [];
     private readonly HashSet<string> _warned = new(StringComparer.OrdinalIgnoreCase);
     private readonly List<Action<FeatureChange>> _listeners = [];
@@ -63,17 +63,6 @@ internal sealed class FeatureBook : IDisposable
         return _snapshot.Slots[feature.Index];
     }
 
-    public IReadOnlyList<ActiveOverride> Overrides
-    {
-        get
-        {
-            lock (_lock)
-            {
-                return [.. _overrides.Values];
-            }
-        }
-    }
-
     /// <summary>Takes new settings.</summary>
     public void Take(DegradeSettings settings) => Change(
         static (book, settings) =>
@@ -89,20 +78,26 @@ internal sealed class FeatureBook : IDisposable
     /// <summary>Takes a new reading of the pressure.</summary>
     public void Take(PressureReading reading) => Change(static (book, reading) => book._pressure = reading, reading);
 
-    /// <summary>Sets or, with no state, lifts the override of a feature.</summary>
-    public void Take(Feature feature, ActiveOverride? command) => Change(
-        static (book, change) =>
+    /// <summary>
+    /// Sets or, with no state, lifts the override of a feature, which need not be declared yet. Listeners are told by the <see cref="Tell()"/> that must
+    /// follow, once the caller holds no lock any more.
+    /// </summary>
+    public void Put(string feature, ActiveOverride? command)
+    {
+        lock (_lock)
         {
-            if (change.command is null)
+            if (command is null)
             {
-                book._overrides.Remove(change.feature);
+                _overrides.Remove(feature);
             }
             else
             {
-                book._overrides[change.feature] = change.command;
+                _overrides[feature] = command;
             }
-        },
-        (feature, command));
+
+            RecomputeUnderLock();
+        }
+    }
 
     /// <summary>Looks again: at features declared since, and at what has ended.</summary>
     public void Refresh() => Change(static (_, _) => { }, 0);
@@ -206,12 +201,12 @@ internal sealed class FeatureBook : IDisposable
 
     private void DropEndedUnderLock(DateTimeOffset now)
     {
-        foreach ((Feature feature, ActiveOverride active) in _overrides)
+        foreach ((string feature, ActiveOverride active) in _overrides)
         {
             if (active.Deadline.IsExpired)
             {
                 _overrides.Remove(feature);
-                DegradeLog.OverrideEnded(_logger, feature.Name, active.State, active.Who, now - active.Since);
+                DegradeLog.OverrideEnded(_logger, feature, active.State, active.Who, now - active.Since);
             }
         }
     }
@@ -225,7 +220,7 @@ internal sealed class FeatureBook : IDisposable
         {
             FeatureState state = FeatureRules.Automatic(_pressure.For(rule.Triggers).Level, rule.DegradeAt, rule.OffAt);
             states[rule.Feature.Index] = state;
-            if (state == FeatureState.Off && rule.Feature.Default != FeatureState.Off && ModeAt(rule, now) == FeatureMode.Auto && !_overrides.ContainsKey(rule.Feature))
+            if (state == FeatureState.Off && rule.Feature.Default != FeatureState.Off && ModeAt(rule, now) == FeatureMode.Auto && !_overrides.ContainsKey(rule.Feature.Name))
             {
                 off.Add(rule);
             }
@@ -250,7 +245,7 @@ internal sealed class FeatureBook : IDisposable
     private FeatureSlot SlotUnderLock(FeatureRule rule, FeatureState automatic, FeatureSlot? old, FallbackGate gate, long revision, DateTimeOffset now)
     {
         Feature feature = rule.Feature;
-        _overrides.TryGetValue(feature, out ActiveOverride? active);
+        _overrides.TryGetValue(feature.Name, out ActiveOverride? active);
         FeatureMode mode = ModeAt(rule, now);
         (PressureLevel level, string signal) = _pressure.For(rule.Triggers);
         FeatureDecision decision = Keep(old?.Decision, Make(active, mode));
@@ -302,7 +297,8 @@ internal sealed class FeatureBook : IDisposable
         static TimeSpan Shorter(TimeSpan left, TimeSpan right) => left == Timeout.InfiniteTimeSpan || right < left ? right : left;
     }
 
-    private void Tell()
+    /// <summary>Tells listeners what has changed, in order.</summary>
+    public void Tell()
     {
         lock (_telling)
         {
@@ -368,10 +364,11 @@ internal sealed class FeatureBook : IDisposable
 }
 
 /// <summary>An override in force.</summary>
+/// <param name="Feature">The name of the feature.</param>
 /// <param name="State">What it sets.</param>
 /// <param name="Reason">Why.</param>
 /// <param name="Who">Who set it.</param>
 /// <param name="Since">When it was set, by the wall clock.</param>
 /// <param name="Until">When it ends, by the wall clock; for display.</param>
 /// <param name="Deadline">When it ends, by the monotonic clock; what counts.</param>
-internal sealed record ActiveOverride(FeatureState State, string Reason, string Who, DateTimeOffset Since, DateTimeOffset Until, Deadline Deadline);
+internal sealed record ActiveOverride(string Feature, FeatureState State, string Reason, string Who, DateTimeOffset Since, DateTimeOffset Until, Deadline Deadline);

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Text;
 using Microsoft.Extensions.Logging;
 
 namespace Resilience.Degrade;
@@ -10,10 +11,10 @@ namespace Resilience.Degrade;
 public sealed class FileOverrideStore : IOverrideStore, IDisposable
 {
     private readonly SemaphoreSlim _writing = new(1, 1); // guards the file, _commands and _revision
-    private readonly Dictionary<string, OverrideCommand> _commands = new(StringComparer.OrdinalIgnoreCase);
     private readonly string _path;
     private readonly OverrideCodec _codec;
     private readonly ILogger _logger;
+    private Dictionary<string, OverrideCommand> _commands = new(StringComparer.OrdinalIgnoreCase);
     private long _revision;
     private bool _loaded;
 
@@ -47,25 +48,18 @@ public sealed class FileOverrideStore : IOverrideStore, IDisposable
     }
 
     /// <inheritdoc/>
-    public async ValueTask<OverrideCommand> AppendAsync(OverrideCommand command, CancellationToken cancellationToken)
+    public ValueTask<OverrideCommand> AppendAsync(OverrideCommand command, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(command);
-        await _writing.WaitAsync(cancellationToken).ConfigureAwait(false);
-        try
+        return WriteAsync([command], givesRevision: true, cancellationToken);
+    }
+
+    /// <summary>Keeps commands that have their revision from elsewhere.</summary>
+    internal async ValueTask KeepAsync(IReadOnlyList<OverrideCommand> commands, CancellationToken cancellationToken)
+    {
+        if (commands.Count > 0)
         {
-            await LoadUnderLock(cancellationToken).ConfigureAwait(false);
-            OverrideCommand kept = command with { Revision = _revision + 1 };
-            string beside = _path + ".new";
-            IEnumerable<OverrideCommand> all = _commands.Values.Where(other => !string.Equals(other.Feature, kept.Feature, StringComparison.OrdinalIgnoreCase)).Append(kept);
-            await File.WriteAllLinesAsync(beside, all.Select(_codec.Write), cancellationToken).ConfigureAwait(false);
-            File.Move(beside, _path, overwrite: true);
-            _commands[kept.Feature] = kept;
-            _revision = kept.Revision;
-            return kept;
-        }
-        finally
-        {
-            _writing.Release();
+            await WriteAsync(commands, givesRevision: false, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -79,6 +73,58 @@ public sealed class FileOverrideStore : IOverrideStore, IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _writing.Dispose();
+
+    private async ValueTask<OverrideCommand> WriteAsync(IReadOnlyList<OverrideCommand> commands, bool givesRevision, CancellationToken cancellationToken)
+    {
+        await _writing.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await LoadUnderLock(cancellationToken).ConfigureAwait(false);
+            var next = new Dictionary<string, OverrideCommand>(_commands, StringComparer.OrdinalIgnoreCase);
+            OverrideCommand kept = commands[0];
+            bool changed = false;
+            foreach (OverrideCommand command in commands)
+            {
+                kept = givesRevision ? command with { Revision = Math.Max(_revision, command.Revision) + 1 } : command;
+                if (!next.TryGetValue(kept.Feature, out OverrideCommand? known) || known.Revision < kept.Revision)
+                {
+                    next[kept.Feature] = kept;
+                    changed = true;
+                }
+            }
+
+            if (changed)
+            {
+                await ReplaceAsync(next.Values, cancellationToken).ConfigureAwait(false);
+                _commands = next;
+                _revision = next.Values.Max(command => command.Revision);
+            }
+
+            return kept;
+        }
+        finally
+        {
+            _writing.Release();
+        }
+    }
+
+    /// <summary>Writes beside, flushes to the disk, renames: after a crash there is the old file or the new one, never half of one.</summary>
+    private async Task ReplaceAsync(IEnumerable<OverrideCommand> commands, CancellationToken cancellationToken)
+    {
+        string beside = _path + ".new";
+        var file = new FileStream(beside, FileMode.Create, FileAccess.Write, FileShare.None);
+        await using (file.ConfigureAwait(false))
+        {
+            foreach (OverrideCommand command in commands)
+            {
+                await file.WriteAsync(Encoding.UTF8.GetBytes(_codec.Write(command) + "\n"), cancellationToken).ConfigureAwait(false);
+            }
+
+            file.Flush(flushToDisk: true);
+        }
+
+        File.Move(beside, _path, overwrite: true);
+    }
 
     private async Task LoadUnderLock(CancellationToken cancellationToken)
     {

@@ -15,9 +15,12 @@ internal sealed class OverrideDesk : BackgroundService
     private static readonly TimeSpan MaxTtl = TimeSpan.FromHours(24);
     private static readonly TimeSpan Reconnect = TimeSpan.FromSeconds(2);
 
-    private readonly Lock _lock = new(); // guards _revisions, _nonces, _recent
+    private static readonly TimeSpan Refresh = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan StartWait = TimeSpan.FromSeconds(2);
+
+    private readonly Lock _lock = new(); // guards _revisions, _highest, _seen, _recent
     private readonly Dictionary<string, long> _revisions = new(StringComparer.OrdinalIgnoreCase);
-    private readonly Dictionary<string, DateTimeOffset> _nonces = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Seen> _seen = new(StringComparer.Ordinal); // by nonce
     private readonly Queue<OverrideAuditEntry> _recent = new();
     private readonly FeatureBook _book;
     private readonly IOverrideStore _store;
@@ -25,6 +28,8 @@ internal sealed class OverrideDesk : BackgroundService
     private readonly LiveSettings<DegradeSettings> _settings;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
+    private long _highest;
+    private volatile bool _lost;
 
     public OverrideDesk(FeatureBook book, IOverrideStore store, IEnumerable<IOverrideAudit> audits, [FromKeyedServices("")] LiveSettings<DegradeSettings> settings, TimeProvider time, ILogger<OverrideDesk> logger)
     {
@@ -69,12 +74,14 @@ internal sealed class OverrideDesk : BackgroundService
             IssuedAt = _time.GetUtcNow(),
             Ttl = term,
             Nonce = Guid.NewGuid().ToString("N"),
+            Revision = Highest(),
         };
         FeatureState before = _book.SlotOf(_book.Snapshot, feature).State;
 
         // Lifting an override may let a feature do more, whatever it lifts.
         bool doesLess = state is { } wanted && wanted >= before;
         await AuditAsync(new OverrideAuditEntry(command.IssuedAt, command, before, "issued"), doesLess, cancellationToken).ConfigureAwait(false);
+        bool isKept = true;
         try
         {
             command = await _store.AppendAsync(command, cancellationToken).ConfigureAwait(false);
@@ -82,37 +89,51 @@ internal sealed class OverrideDesk : BackgroundService
         catch (Exception exception) when (doesLess && exception is not OperationCanceledException)
         {
             // Emergency shedding on the node at hand does not wait for a store.
+            isKept = false;
             DegradeLog.OverrideNotShared(_logger, feature.Name, exception);
         }
 
-        Apply(feature, command, local: true);
+        lock (_lock)
+        {
+            _seen.TryAdd(command.Nonce, new Seen(command.IssuedAt, ByWatch: false));
+
+            // In the meantime another node may have said something newer.
+            if (!isKept || IsNewerUnderLock(command))
+            {
+                PutInForceUnderLock(command, command.Ttl);
+            }
+        }
+
+        _book.Tell();
         return command;
     }
 
     /// <summary>Takes a command that came from the store.</summary>
-    /// <returns>Why it was not taken; <see langword="null"/> when it was.</returns>
+    /// <param name="command">The command.</param>
+    /// <param name="fresh">Whether it came as it was issued, rather than being kept.</param>
+    /// <returns>Why it was not taken; <see langword="null"/> when it was, or was known already.</returns>
     internal string? Receive(OverrideCommand command, bool fresh)
     {
-        DateTimeOffset now = _time.GetUtcNow();
-        string? problem = Problem(command, fresh, now);
-        if (problem is null && command.State is not null && command.ExpiresAt <= now)
+        ArgumentNullException.ThrowIfNull(command);
+        string? problem;
+        lock (_lock)
         {
-            return "it has ended"; // no news: it ended by itself
-        }
-
-        if (problem is null && !Feature.TryGet(command.Feature, out Feature? feature))
-        {
-            problem = "nothing has declared the feature";
-        }
-        else if (problem is null)
-        {
-            Feature.TryGet(command.Feature, out feature);
-            if (!Apply(feature!, command, local: false))
+            DateTimeOffset now = _time.GetUtcNow();
+            problem = ProblemUnderLock(command, fresh, now, out bool isNews);
+            if (problem is null && isNews)
             {
-                problem = "its revision is not newer than what is known";
+                // The rest of the term is measured on the monotonic clock from here on: no jump of the wall clock stretches an override.
+                TimeSpan rest = command.ExpiresAt - now;
+                PutInForceUnderLock(command, rest < command.Ttl ? rest : command.Ttl);
+            }
+
+            if (!isNews)
+            {
+                return problem;
             }
         }
 
+        _book.Tell();
         if (problem is not null)
         {
             DegradeLog.OverrideRejected(_logger, "from the store", problem);
@@ -121,124 +142,171 @@ internal sealed class OverrideDesk : BackgroundService
         return problem;
     }
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    /// <summary>What was in force before a restart is in force before the first request, unless the store takes longer than one would wait.</summary>
+    public override async Task StartAsync(CancellationToken cancellationToken)
     {
-        await Task.Yield();
-        bool loaded = false;
-        bool lost = false;
+        try
+        {
+            await LoadAsync(cancellationToken).WaitAsync(StartWait, _time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // The background work tries again.
+        }
+
+        await base.StartAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken) =>
+        await Task.WhenAll(RefreshAsync(stoppingToken), WatchAsync(stoppingToken)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+    private async Task RefreshAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            await Task.Delay(Refresh, _time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await LoadAsync(stoppingToken).ConfigureAwait(false);
+        }
+    }
+
+    private async Task WatchAsync(CancellationToken stoppingToken)
+    {
         while (!stoppingToken.IsCancellationRequested)
         {
             try
             {
-                if (!loaded)
-                {
-                    foreach (OverrideCommand command in await _store.LoadAsync(stoppingToken).ConfigureAwait(false))
-                    {
-                        Receive(command, fresh: false);
-                    }
-
-                    loaded = true;
-                }
-
                 await foreach (OverrideCommand command in _store.WatchAsync(stoppingToken).ConfigureAwait(false))
                 {
-                    lost = false;
                     Receive(command, fresh: true);
                 }
             }
-            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+            catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
+            {
+                Lost(exception);
+            }
+            catch (OperationCanceledException)
             {
                 return;
             }
-            catch (Exception exception)
-            {
-                if (!lost)
-                {
-                    lost = true;
-                    DegradeLog.OverrideStoreLost(_logger, exception);
-                }
-            }
 
             // What was said while the stream was away is in what is loaded.
-            loaded = false;
             await Task.Delay(Reconnect, _time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await LoadAsync(stoppingToken).ConfigureAwait(false);
         }
     }
 
-    private string? Problem(OverrideCommand command, bool fresh, DateTimeOffset now)
+    /// <summary>Takes what the store holds. Throws nothing: a store that is away changes nothing.</summary>
+    private async Task LoadAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            Take(await _store.LoadAsync(cancellationToken).ConfigureAwait(false));
+            _lost = false;
+        }
+        catch (OverrideStoreAwayException exception)
+        {
+            Take(exception.LastKnown);
+            Lost(exception.InnerException!);
+        }
+        catch (Exception) when (cancellationToken.IsCancellationRequested)
+        {
+            // The host stops.
+        }
+        catch (Exception exception)
+        {
+            Lost(exception);
+        }
+    }
+
+    private void Take(IReadOnlyList<OverrideCommand> commands)
+    {
+        foreach (OverrideCommand command in commands)
+        {
+            Receive(command, fresh: false);
+        }
+    }
+
+    private void Lost(Exception exception)
+    {
+        if (!_lost)
+        {
+            _lost = true;
+            DegradeLog.OverrideStoreLost(_logger, exception);
+        }
+    }
+
+    private long Highest()
+    {
+        lock (_lock)
+        {
+            return _highest;
+        }
+    }
+
+    /// <param name="command">The command.</param>
+    /// <param name="fresh">Whether it came as it was issued.</param>
+    /// <param name="now">The wall clock.</param>
+    /// <param name="isNews">Whether there is anything to do or to tell: false for what is known and for what has ended by itself.</param>
+    private string? ProblemUnderLock(OverrideCommand command, bool fresh, DateTimeOffset now, out bool isNews)
     {
         TimeSpan skew = _settings.Current.Overrides.MaxSkew;
-        if (string.IsNullOrWhiteSpace(command.Reason) || string.IsNullOrWhiteSpace(command.Who))
+        ForgetUnderLock(now);
+        bool wasSeen = command.Nonce.Length > 0 && _seen.TryGetValue(command.Nonce, out Seen seen) && (!fresh || seen.ByWatch);
+        bool isKnown = command.Nonce.Length > 0 && !_seen.TryAdd(command.Nonce, new Seen(now, fresh));
+        if (isKnown && fresh)
         {
-            return "it has no reason or no name";
+            _seen[command.Nonce] = new Seen(now, ByWatch: true);
         }
 
-        if (command.Ttl <= TimeSpan.Zero || command.Ttl > MaxTtl)
+        // What is loaded again and again is no news; nor is this node's own command, or one that was loaded first, when the stream brings it.
+        isNews = fresh ? !isKnown || wasSeen : !isKnown;
+        string? problem =
+            command.Nonce.Length == 0 ? "it has no nonce"
+            : string.IsNullOrWhiteSpace(command.Reason) || string.IsNullOrWhiteSpace(command.Who) ? "it has no reason or no name"
+            : command.Ttl <= TimeSpan.Zero || command.Ttl > MaxTtl ? "its term is not from 1 ms to 24 h"
+            : command.IssuedAt > now + skew || (fresh && command.IssuedAt < now - skew) ? $"it was issued more than {skew.TotalSeconds:0} s away"
+            : wasSeen && fresh ? "it was seen before"
+            : isNews && !IsNewerUnderLock(command) ? "its revision is not newer than what is known"
+            : null;
+        if (problem is null && command.State is not null && command.ExpiresAt <= now)
         {
-            return "its term is not from 1 ms to 24 h";
+            isNews = false;
+            return "it has ended";
         }
 
-        if (command.IssuedAt > now + skew || (fresh && command.IssuedAt < now - skew))
-        {
-            return $"it was issued more than {skew.TotalSeconds:0} s away";
-        }
-
-        lock (_lock)
-        {
-            if (_nonces.Count > 10_000)
-            {
-                foreach (string old in _nonces.Where(pair => pair.Value < now - MaxTtl).Select(pair => pair.Key).ToArray())
-                {
-                    _nonces.Remove(old);
-                }
-            }
-
-            if (command.Nonce.Length == 0)
-            {
-                return "it has no nonce";
-            }
-
-            // One that is loaded again after the stream was lost is no replay: its revision tells.
-            if (!_nonces.TryAdd(command.Nonce, now) && fresh)
-            {
-                return "it was seen before";
-            }
-        }
-
-        return null;
+        return problem;
     }
 
-    private bool Apply(Feature feature, OverrideCommand command, bool local)
+    private bool IsNewerUnderLock(OverrideCommand command)
     {
-        lock (_lock)
+        if (command.Revision <= _revisions.GetValueOrDefault(command.Feature))
         {
-            long known = _revisions.GetValueOrDefault(feature.Name);
-            if (!local && command.Revision <= known)
-            {
-                return false;
-            }
-
-            _revisions[feature.Name] = Math.Max(known, command.Revision);
-            if (local)
-            {
-                _nonces.TryAdd(command.Nonce, command.IssuedAt);
-            }
+            return false;
         }
 
-        if (command.State is { } state)
-        {
-            // The rest of the term is measured on the monotonic clock from here on: no jump of the wall clock stretches an override.
-            DateTimeOffset now = _time.GetUtcNow();
-            TimeSpan rest = local ? command.Ttl : command.ExpiresAt - now;
-            rest = rest > command.Ttl ? command.Ttl : rest;
-            _book.Take(feature, new ActiveOverride(state, command.Reason, command.Who, command.IssuedAt, now + rest, Deadline.After(rest, _time)));
-        }
-        else
-        {
-            _book.Take(feature, null);
-        }
-
+        _revisions[command.Feature] = command.Revision;
+        _highest = Math.Max(_highest, command.Revision);
         return true;
+    }
+
+    private void PutInForceUnderLock(OverrideCommand command, TimeSpan rest)
+    {
+        DateTimeOffset now = _time.GetUtcNow();
+        _book.Put(command.Feature, command.State is { } state
+            ? new ActiveOverride(command.Feature, state, command.Reason, command.Who, command.IssuedAt, now + rest, Deadline.After(rest, _time))
+            : null);
+    }
+
+    /// <summary>A fresh command is refused by its age long before it is forgotten, and a kept one by its revision.</summary>
+    private void ForgetUnderLock(DateTimeOffset now)
+    {
+        if (_seen.Count > 10_000)
+        {
+            foreach (string old in _seen.Where(pair => pair.Value.At < now - TimeSpan.FromMinutes(30)).Select(pair => pair.Key).ToArray())
+            {
+                _seen.Remove(old);
+            }
+        }
     }
 
     private async ValueTask AuditAsync(OverrideAuditEntry entry, bool doesLess, CancellationToken cancellationToken)
@@ -265,4 +333,9 @@ internal sealed class OverrideDesk : BackgroundService
             }
         }
     }
+
+    /// <summary>A nonce that was seen.</summary>
+    /// <param name="At">When.</param>
+    /// <param name="ByWatch">Whether it came by the stream: there each comes once, and twice is a replay.</param>
+    private readonly record struct Seen(DateTimeOffset At, bool ByWatch);
 }

@@ -57,4 +57,10 @@ internal static partial class DegradeLog
 
     [LoggerMessage(EventId = 4014, EventName = "AuditFailed", Level = LogLevel.Error, Message = "The audit of an override of feature '{feature}' could not be written; it does less, so it takes effect all the same.")]
     public static partial void AuditFailed(ILogger logger, string feature, Exception exception);
+
+    [LoggerMessage(EventId = 4015, EventName = "OverrideCopyFailed", Level = LogLevel.Warning, Message = "The last known overrides cannot be written to this node's disk: a restart while the store is away would lose them. Told once until they can.")]
+    public static partial void OverrideCopyFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(EventId = 4025, EventName = "SignalUnknown", Level = LogLevel.Warning, Message = "{path} names signal '{name}', which is not there: it never presses. There are '{signals}'.")]
+    public static partial void SignalUnknown(ILogger logger, string path, string name, string signals);
 }

@@ -147,11 +147,7 @@ public sealed class OverrideTests
 
         await using (DegradeHost second = await DegradeHost.StartAsync(new(settings), builder => builder.AddOverrideFile(file)))
         {
-            for (int i = 0; i < 500 && second.Degradation.StateOf(Export) != FeatureState.Off; i++)
-            {
-                await Task.Delay(10); // the desk loads on a thread of the pool
-            }
-
+            // In force before the first request: it was loaded while the host started.
             Assert.Equal("INC-9 (bob)", second.Degradation.Decide(Export).Reason);
             second.Time.Advance(TimeSpan.FromHours(1.1));
             Assert.Equal(FeatureState.Normal, second.Degradation.StateOf(Export));
@@ -170,6 +166,122 @@ public sealed class OverrideTests
         Assert.Contains("SigningKey", error.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Store_FeatureDeclaredLater_TheOverrideWaitsForIt()
+    {
+        string name = $"o-late-{Guid.NewGuid():N}";
+        var store = new TestStore();
+        store.Kept.Add(Command(DateTimeOffset.UtcNow) with { Feature = name, Revision = 1 });
+        await using DegradeHost host = await StartAsync(store, atUtcNow: true);
+        Assert.Empty(host.Logs.WithId(4011));
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Feature.Declare(name)));
+    }
+
+    [Fact]
+    public async Task Watch_OwnCommandAndLoadedOnes_ArePassedOverInSilence()
+    {
+        var store = new TestStore();
+        await using DegradeHost host = await StartAsync(store);
+        OverrideDesk desk = host.Services.GetRequiredService<OverrideDesk>();
+        OverrideCommand own = await host.Degradation.OverrideAsync(Export, FeatureState.Off, "why", "who");
+        Assert.Null(desk.Receive(own, fresh: true));
+        OverrideCommand other = Command(host.Time.GetUtcNow()) with { Revision = own.Revision + 1 };
+        Assert.Null(desk.Receive(other, fresh: false));
+        Assert.Null(desk.Receive(other, fresh: false));
+        Assert.Null(desk.Receive(other, fresh: true));
+        Assert.Empty(host.Logs.WithId(4011));
+        Assert.Equal("it was seen before", desk.Receive(other, fresh: true));
+    }
+
+    [Fact]
+    public async Task Watch_MissesACommand_TheNextLoadBringsIt()
+    {
+        var store = new TestStore();
+        await using DegradeHost host = await StartAsync(store);
+        await host.Time.WaitForTimersAsync();
+        store.Kept.Add(Command(host.Time.GetUtcNow().AddSeconds(-30)) with { Revision = 4 });
+        for (int i = 0; i < 1_000 && host.Degradation.StateOf(Export) != FeatureState.Off; i++)
+        {
+            host.Time.Advance(TimeSpan.FromSeconds(1));
+            await Task.Yield();
+        }
+
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+    }
+
+    [Fact]
+    public async Task Append_StoreHasLostItsCount_GoesOnFromWhatTheNodeKnows()
+    {
+        var store = new TestStore();
+        await using DegradeHost host = await StartAsync(store);
+        OverrideDesk desk = host.Services.GetRequiredService<OverrideDesk>();
+        Assert.Null(desk.Receive(Command(host.Time.GetUtcNow()) with { Revision = 41 }, fresh: true));
+        OverrideCommand command = await host.Degradation.OverrideAsync(Export, FeatureState.Degraded, "why", "who");
+        Assert.Equal(42, command.Revision);
+        Assert.Equal(FeatureState.Degraded, host.Degradation.StateOf(Export));
+    }
+
+    [Fact]
+    public async Task Append_AnotherNodeWasLater_TheLaterHolds()
+    {
+        var store = new TestStore();
+        await using DegradeHost host = await StartAsync(store);
+        OverrideDesk desk = host.Services.GetRequiredService<OverrideDesk>();
+        store.BeforeAppendEnds = kept => desk.Receive(Command(host.Time.GetUtcNow()) with { Revision = kept.Revision + 1, State = FeatureState.Degraded }, fresh: true);
+        await host.Degradation.OverrideAsync(Export, FeatureState.Off, "why", "who");
+        Assert.Equal(FeatureState.Degraded, host.Degradation.StateOf(Export));
+    }
+
+    [Fact]
+    public async Task LastKnownGood_StoreAwayAtTheStart_TheFileAnswersAndLaterTheStoreAgain()
+    {
+        string file = Path.Combine(Directory.CreateTempSubdirectory("overrides").FullName, "last.json");
+        var settings = new Dictionary<string, string?> { ["Overrides:SigningKey"] = Convert.ToBase64String(new byte[32]) };
+        var store = new TestStore();
+        await using (DegradeHost first = await DegradeHost.StartAsync(new(settings), builder => builder.AddOverrideStore((_, _) => store, file)))
+        {
+            await first.Degradation.OverrideAsync(Export, FeatureState.Off, "INC-3", "bob", TimeSpan.FromHours(1));
+        }
+
+        store = new TestStore { IsLost = true };
+        store.Commands.Writer.Complete(new IOException("lost"));
+        await using DegradeHost second = await DegradeHost.StartAsync(new(settings), builder => builder.AddOverrideStore((_, _) => store, file));
+        Assert.Equal("INC-3 (bob)", second.Degradation.Decide(Export).Reason);
+        Assert.Single(second.Logs.WithId(4013));
+
+        // The count goes on from what the file said, however little the store that comes back knows.
+        store.IsLost = false;
+        OverrideCommand lifted = await second.Degradation.LiftOverrideAsync(Export, "over", "bob");
+        Assert.Equal(2, lifted.Revision);
+        Assert.Equal(FeatureState.Normal, second.Degradation.StateOf(Export));
+    }
+
+    [Fact]
+    public async Task LastKnownGood_DiskCannotBeWritten_TheOverrideHoldsAndItIsToldOnce()
+    {
+        string file = Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString("N"), "no-such-directory", "last.json");
+        var settings = new Dictionary<string, string?> { ["Overrides:SigningKey"] = Convert.ToBase64String(new byte[32]) };
+        await using DegradeHost host = await DegradeHost.StartAsync(settings, builder => builder.AddOverrideStore((_, _) => new TestStore(), file));
+        await host.Degradation.OverrideAsync(Export, FeatureState.Off, "why", "who");
+        await host.Degradation.OverrideAsync(Export, FeatureState.Degraded, "why", "who");
+        Assert.Equal(FeatureState.Degraded, host.Degradation.StateOf(Export));
+        Assert.Single(host.Logs.WithId(4015));
+    }
+
+    [Fact]
+    public async Task Listener_AsksForOverridesFromAnotherThread_DoesNotDeadlock()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync();
+        using IDisposable subscription = host.Degradation.OnChange(change =>
+        {
+            var other = new Thread(() => _ = host.Degradation.RecentOverrides);
+            other.Start();
+            Assert.True(other.Join(TimeSpan.FromSeconds(30)), "A listener waited for the lock that its own caller holds.");
+        });
+        await host.Degradation.OverrideAsync(Export, FeatureState.Off, "why", "who");
+        Assert.Empty(host.Logs.WithId(4004));
+    }
+
     private static OverrideCommand Command(DateTimeOffset issued) => new()
     {
         Feature = Export.Name,
@@ -181,8 +293,8 @@ public sealed class OverrideTests
         Nonce = Guid.NewGuid().ToString("N"),
     };
 
-    private static Task<DegradeHost> StartAsync(IOverrideStore store) =>
-        DegradeHost.StartAsync(null, builder => builder.Services.Replace(ServiceDescriptor.Singleton(store)));
+    private static Task<DegradeHost> StartAsync(IOverrideStore store, bool atUtcNow = false) =>
+        DegradeHost.StartAsync(null, builder => builder.Services.Replace(ServiceDescriptor.Singleton(store)), startAt: atUtcNow ? DateTimeOffset.UtcNow : null);
 
     private sealed class BrokenAudit : IOverrideAudit
     {
@@ -197,10 +309,24 @@ public sealed class OverrideTests
 
         public Channel<OverrideCommand> Commands { get; } = Channel.CreateUnbounded<OverrideCommand>();
 
-        public ValueTask<IReadOnlyList<OverrideCommand>> LoadAsync(CancellationToken cancellationToken) => IsLost ? throw new IOException("lost") : new([]);
+        public List<OverrideCommand> Kept { get; } = [];
 
-        public ValueTask<OverrideCommand> AppendAsync(OverrideCommand command, CancellationToken cancellationToken) =>
-            IsLost ? throw new IOException("lost") : new(command with { Revision = ++_revision });
+        public Action<OverrideCommand>? BeforeAppendEnds { get; set; }
+
+        public ValueTask<IReadOnlyList<OverrideCommand>> LoadAsync(CancellationToken cancellationToken) => IsLost ? throw new IOException("lost") : new([.. Kept]);
+
+        public ValueTask<OverrideCommand> AppendAsync(OverrideCommand command, CancellationToken cancellationToken)
+        {
+            if (IsLost)
+            {
+                throw new IOException("lost");
+            }
+
+            _revision = Math.Max(_revision, command.Revision) + 1;
+            OverrideCommand kept = command with { Revision = _revision };
+            BeforeAppendEnds?.Invoke(kept);
+            return new(kept);
+        }
 
         public async IAsyncEnumerable<OverrideCommand> WatchAsync([EnumeratorCancellation] CancellationToken cancellationToken)
         {
