@@ -53,6 +53,12 @@ public sealed class RedisConnection : IAsyncDisposable
         }
     }
 
+    /// <summary>Measures one round trip, connecting if need be.</summary>
+    /// <returns>How long it took. The caller bounds the wait.</returns>
+    /// <exception cref="RedisException">There is no connection.</exception>
+    public async Task<TimeSpan> PingAsync() =>
+        await (await GetAsync().ConfigureAwait(false)).GetDatabase().PingAsync(CommandFlags.None).OnPool();
+
     /// <summary>Closes the connection, if it is this object's own.</summary>
     public async ValueTask DisposeAsync()
     {
