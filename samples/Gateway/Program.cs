@@ -45,7 +45,7 @@ app.MapGet("/products/{id:int}", static async (int id, HttpContext context, IHtt
         return ValueTask.CompletedTask;
     });
     return $"product {id}: {stock}";
-}).WithRequestDeadline(TimeSpan.FromSeconds(2));
+}).WithRequestDeadline(TimeSpan.FromSeconds(10));
 // end-snippet
 
 app.MapGet("/inventory/{id:int}", static async (int id) =>
@@ -53,7 +53,7 @@ app.MapGet("/inventory/{id:int}", static async (int id) =>
     RequestScope scope = RequestScope.Current!;
     bool isEnough = scope.Deadline.Remaining > TimeSpan.FromMilliseconds(100);
     await Task.Delay(isEnough ? 10 : 1000, scope.Token);
-    return $"{id % 5} in stock, asked within {(scope.Deadline.Remaining < TimeSpan.FromMilliseconds(1000) ? "less than a second" : "a second or more")}";
+    return $"{id % 5} in stock, asked within {(scope.Deadline.Remaining < TimeSpan.FromSeconds(5) ? "less than five seconds" : "five seconds or more")}";
 });
 
 await app.StartAsync();
@@ -61,7 +61,7 @@ Console.WriteLine("gateway: ready");
 if (args.Contains("--demo"))
 {
     using var caller = new HttpClient { BaseAddress = new Uri(app.Urls.First()) };
-    foreach ((string id, string milliseconds) in new[] { ("demo-1", "1000"), ("demo-2", "90"), ("demo-3", "0") })
+    foreach ((string id, string milliseconds) in new[] { ("demo-1", "5000"), ("demo-2", "90"), ("demo-3", "0") })
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, "/products/7");
         request.Headers.Add(ScopeHeaders.RequestId, id);

@@ -20,4 +20,4 @@ if (!options.Drive)
     return 0;
 }
 
-return await DriveCommand.RunAsync(options);
+return options.Soak ? await SoakCommand.RunAsync(options) : await DriveCommand.RunAsync(options);

@@ -56,6 +56,11 @@ internal sealed class OrderService(Shop shop, [FromKeyedServices("mail")] Backgr
             // end-snippet
             if (order == 20)
             {
+                while (shop.Sent == 0 && !stoppingToken.IsCancellationRequested)
+                {
+                    await Task.Delay(1, CancellationToken.None);
+                }
+
                 Console.WriteLine("worker: running");
             }
 

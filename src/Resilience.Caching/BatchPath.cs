@@ -1,62 +1,48 @@
 using Resilience.Caching.Flights;
 using Resilience.Caching.Invalidation;
+using Resilience.Caching.Loading;
 using Resilience.Caching.Local;
-using Resilience.Caching.Shared;
 using Resilience.Caching.Telemetry;
+using Resilience.Context;
 
 namespace Resilience.Caching;
 
 /// <summary>
-/// Reads of many keys: the local tier key by key, then one read of the shared tier and one factory call for what is missing. Each key
-/// has its flight all the same: whoever asks for one of them meanwhile waits for the batch, and the batch waits for what is under way.
+/// Reads of many keys: the local tier key by key, then one read of the shared tier and one factory call for what is missing
+/// (<see cref="BatchLoad"/>). Each key has its flight all the same: whoever asks for one of them meanwhile waits for the batch, and the
+/// batch waits for what is under way.
 /// </summary>
-internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads)
+internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, LoadPath loads, AnswerWait waits, BatchLoad batches)
 {
     public async ValueTask<IReadOnlyDictionary<string, T>> ReadAsync<TState, T>(IEnumerable<string> keys, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, CancellationToken cancellationToken)
     {
         var found = new Dictionary<string, T>(StringComparer.Ordinal);
-        var owned = new List<Flight<T>>();
-        var joined = new List<(Flight<T> Flight, Task Answered, long JoinedAt)>();
-        TagState[]? states = core.Invalidations.Resolve(tags);
-        foreach (string key in keys)
+        var missing = new List<(string Key, LocalEntry? Found)>();
+        var due = new List<(string Key, LocalEntry<T> Entry)>();
+        foreach (string key in keys.Distinct(StringComparer.Ordinal))
         {
             LocalEntry? entry = policy.ReadsLocal ? core.Local.Find(key) : null;
-            if (found.ContainsKey(key) || owned.Exists(flight => flight.Key == key))
+            if (entry is not null && reads.TryUse(key, entry, policy, out T? value, out bool refresh))
             {
-                continue;
-            }
-
-            if (entry is not null && reads.TryUse(key, entry, policy, out T? value, out _))
-            {
-                found[key] = value!;
+                Keep(found, key, value!, (LocalEntry<T>)entry);
+                if (refresh)
+                {
+                    due.Add((key, (LocalEntry<T>)entry));
+                }
             }
             else if (!reads.IsRefused(key))
             {
-                JoinOrBegin<T>(key, policy, states, entry, owned, joined);
+                missing.Add((key, entry));
             }
         }
 
-        if (owned.Count > 0)
+        TagState[]? states = core.Invalidations.Resolve(tags);
+        batches.BeginRefresh(due, state, factory, policy, states);
+        if (missing.Count > 0)
         {
-            Task flying = FlyAsync(owned, state, factory, policy);
-            try
-            {
-                await (flying.IsCompleted ? flying : flying.WaitAsync(cancellationToken)).ConfigureAwait(false);
-            }
-            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-            {
-                owned.ForEach(loads.Leave);
-                joined.ForEach(wait => loads.Leave(wait.Flight));
-                throw;
-            }
+            await FillAsync(found, missing, state, factory, policy, tags, states, cancellationToken).ConfigureAwait(false);
         }
 
-        foreach (Flight<T> flight in owned)
-        {
-            Take(found, flight, isLeader: true);
-        }
-
-        await TakeJoinedAsync(found, joined, state, factory, policy, tags, cancellationToken).ConfigureAwait(false);
         return found;
     }
 
@@ -67,14 +53,14 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads)
         var flights = new List<Flight<T>>();
         foreach (string key in keys.Distinct(StringComparer.Ordinal))
         {
-            CacheResult<T> local = reads.Peek<T>(core.Local.Find(key));
+            CacheResult<T> local = looks.Peek<T>(core.Local.Find(key));
             if (local is { HasValue: true, IsStale: false })
             {
                 found[key] = local.Value!;
             }
             else if (!local.IsKnownAbsent && core.Shared is not null)
             {
-                flights.Add(reads.BeginLook<T>(key));
+                flights.Add(looks.Begin<T>(key));
             }
         }
 
@@ -85,44 +71,68 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads)
 
         try
         {
-            await loads.LookManyAsync(flights).AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
+            await loads.Shared.LookManyAsync(flights).AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         finally
         {
             flights.ForEach(flight => flight.Finish());
         }
 
-        foreach (Flight<T> flight in flights.Where(flight => flight is { IsAnswered: true, Failure: null }))
+        foreach (Flight<T> flight in flights.Where(flight => flight.Origin == CacheOrigin.Shared))
         {
-            Take(found, flight, isLeader: false);
+            Take(found, flight, isLeader: true);
         }
 
         return found;
     }
 
-    private async ValueTask TakeJoinedAsync<TState, T>(Dictionary<string, T> found, List<(Flight<T> Flight, Task Answered, long JoinedAt)> joined, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, CancellationToken cancellationToken)
+    /// <summary>Gets what the local tier did not have: loads what nobody loads, waits for the rest.</summary>
+    private async ValueTask FillAsync<TState, T>(Dictionary<string, T> found, List<(string Key, LocalEntry? Found)> missing, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, TagState[]? states, CancellationToken cancellationToken)
     {
-        List<string>? again = null;
-        foreach ((Flight<T> flight, Task answered, long joinedAt) in joined)
+        Flight? outer = Reentrancy.Current;
+        if (outer is not null)
         {
-            try
-            {
-                await (answered.IsCompleted ? answered : answered.WaitAsync(cancellationToken)).ConfigureAwait(false);
-            }
-            catch (OperationCanceledException)
-            {
-                joined.ForEach(wait => loads.Leave(wait.Flight));
-                throw;
-            }
+            missing.ForEach(one => Reentrancy.ThrowIfInside(outer, core, one.Key));
+        }
 
-            if (flight.IsTooOldFor(joinedAt, core.Invalidations))
+        // From the first flight that is begun to the first await nothing throws: others may wait for it already.
+        var parts = new BatchParts<T>();
+        foreach ((string key, LocalEntry? entry) in missing)
+        {
+            JoinOrBegin(key, policy, states, entry, outer, parts);
+        }
+
+        Task flying = parts.Owned.Count == 0 ? Task.CompletedTask : batches.FlyAsync(parts.Owned, state, factory, policy);
+        int left = 0; // how many of the joined flights have been waited for
+        List<string>? again = null;
+        try
+        {
+            await AwaitOwnAsync(flying, parts.Owned, outer, cancellationToken).ConfigureAwait(false);
+            parts.Owned.ForEach(flight => Take(found, flight, isLeader: true));
+            parts.Newer.ForEach(newer => Keep(found, newer.Key, core.Entries.Materialise(newer.Entry), newer.Entry));
+            foreach ((Flight<T> flight, Task answered, long joinedAt) in parts.Joined)
             {
-                (again ??= []).Add(flight.Key);
+                left++;
+                RequestScope? scope = RequestScope.Current;
+                if (!await waits.ForAnswerAsync(flight, answered, scope, cancellationToken).ConfigureAwait(false))
+                {
+                    throw AnswerWait.Late(core.Name, scope!);
+                }
+
+                if (flight.IsTooOldFor(joinedAt, core.Invalidations) || flight.IsOutOfLeadersTime(flight.Failure?.SourceException))
+                {
+                    (again ??= []).Add(flight.Key);
+                }
+                else
+                {
+                    Take(found, flight, isLeader: false);
+                }
             }
-            else
-            {
-                Take(found, flight, isLeader: false);
-            }
+        }
+        catch
+        {
+            parts.Joined.Skip(left).ToList().ForEach(wait => loads.Leave(wait.Flight));
+            throw;
         }
 
         if (again is not null)
@@ -134,7 +144,43 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads)
         }
     }
 
-    private void JoinOrBegin<T>(string key, EntryPolicy policy, TagState[]? tags, LocalEntry? entry, List<Flight<T>> owned, List<(Flight<T>, Task, long)> joined)
+    private async ValueTask AwaitOwnAsync<T>(Task flying, List<Flight<T>> owned, Flight? outer, CancellationToken cancellationToken)
+    {
+        if (flying.IsCompleted)
+        {
+            return;
+        }
+
+        RequestScope? scope = RequestScope.Current;
+        try
+        {
+            if (outer is not null)
+            {
+                Reentrancy.BeginWait(outer, owned[0], core.Name);
+            }
+
+            await flying.WaitAsync(AnswerWait.Limit(scope), core.Time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            owned.ForEach(loads.Leave);
+            if (exception is TimeoutException)
+            {
+                throw AnswerWait.Late(core.Name, scope!);
+            }
+
+            throw;
+        }
+        finally
+        {
+            if (outer is not null)
+            {
+                Reentrancy.EndWait(outer);
+            }
+        }
+    }
+
+    private void JoinOrBegin<T>(string key, EntryPolicy policy, TagState[]? tags, LocalEntry? entry, Flight? outer, BatchParts<T> parts)
     {
         KeyStripe stripe = core.Stripes[key];
         long joinedAt = core.Invalidations.Count.Current;
@@ -143,100 +189,49 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LoadPath loads)
             if (reads.JoinUnderLock<T>(stripe, key, policy) is { } flight)
             {
                 core.Statistics.Add(CacheCount.Joined);
-                joined.Add((flight, flight.AnsweredUnderLock(), joinedAt));
+                parts.Joined.Add((flight, flight.AnsweredUnderLock(), joinedAt));
+            }
+            else if (reads.NewerUnderLock(key, policy, ref entry) && entry is LocalEntry<T> newer)
+            {
+                // A flight that ended since the first look has brought it.
+                core.Statistics.Add(CacheCount.LocalHit);
+                parts.Newer.Add((key, newer));
+                return;
             }
             else
             {
-                flight = reads.BeginUnderLock<object?, T>(stripe, key, null, null, policy, tags, LoadPath.CurrentFlight, entry);
-                owned.Add(flight);
+                flight = reads.BeginUnderLock<object?, T>(stripe, key, null, null, policy, tags, outer, entry);
+                parts.Owned.Add(flight);
             }
 
             flight.Waiters++;
         }
     }
 
-    /// <summary>Flies all flights of a batch at once. Never throws: each flight is answered.</summary>
-    private async Task FlyAsync<TState, T>(List<Flight<T>> flights, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, EntryPolicy policy)
-    {
-        using var cancellation = new CancellationTokenSource();
-        int left = flights.Count;
-        CancellationTokenRegistration[] registrations = [.. flights.Select(flight => flight.Cancellation.Token.UnsafeRegister(
-            _ =>
-            {
-                if (Interlocked.Decrement(ref left) == 0)
-                {
-                    cancellation.Cancel();
-                }
-            },
-            null))];
-        Flight<T>[] missing = [.. flights];
-        try
-        {
-            SharedStamp[]? stamps = core.Shared is null ? null : await loads.LookManyAsync(flights).ConfigureAwait(false);
-            missing = [.. flights.Where(flight => !flight.IsAnswered)];
-            if (missing.Length == 0)
-            {
-                return;
-            }
-
-            core.Statistics.Add(CacheCount.SourceLoad, missing.Length);
-            long began = core.Clock.Milliseconds;
-            var timeout = TimeSpan.FromMilliseconds(policy.LoadTimeout);
-            IReadOnlyDictionary<string, T> values;
-            try
-            {
-                Task<IReadOnlyDictionary<string, T>> pending = factory([.. missing.Select(flight => flight.Key)], state, cancellation.Token).AsTask();
-                values = await (pending.IsCompleted ? pending : pending.WaitAsync(timeout, core.Time)).ConfigureAwait(false);
-            }
-            catch (TimeoutException) when (core.Clock.Milliseconds - began >= policy.LoadTimeout)
-            {
-                core.Statistics.Add(CacheCount.LoadTimeout);
-                await cancellation.CancelAsync().ConfigureAwait(false);
-                throw new CacheLoadTimeoutException(core.Name, timeout);
-            }
-
-            for (int i = 0; i < flights.Count; i++)
-            {
-                if (flights[i].IsAnswered)
-                {
-                    continue;
-                }
-
-                // A key that the factory leaves out does not exist.
-                CacheLoad<T>? absent = null;
-                if (!values.TryGetValue(flights[i].Key, out T? value))
-                {
-                    absent = new CacheLoad<T>(flights[i].Key, null, core.Entries.Materialise);
-                    absent.Absent();
-                }
-
-                await loads.CommitAsync(flights[i], value!, absent, stamps?[i], core.Clock.Milliseconds - began).ConfigureAwait(false);
-            }
-        }
-        catch (Exception exception)
-        {
-            foreach (Flight<T> flight in missing)
-            {
-                loads.FallBack(flight, exception);
-            }
-        }
-        finally
-        {
-            foreach (CancellationTokenRegistration registration in registrations)
-            {
-                await registration.DisposeAsync().ConfigureAwait(false);
-            }
-
-            flights.ForEach(flight => flight.Finish());
-        }
-    }
-
     private void Take<T>(Dictionary<string, T> found, Flight<T> flight, bool isLeader)
     {
         T value = reads.TakeAnswer(flight, isLeader);
-        if (flight.Entry is not { IsAbsent: true })
+        if (flight.Origin != CacheOrigin.None)
         {
-            found[flight.Key] = value;
+            Keep(found, flight.Key, value, flight.Entry);
         }
+    }
+
+    private static void Keep<T>(Dictionary<string, T> found, string key, T value, LocalEntry<T>? entry)
+    {
+        if (entry is not { IsAbsent: true })
+        {
+            found[key] = value;
+        }
+    }
+
+    /// <summary>The missing keys of a batch: those that it loads, those that somebody loads already, those that have come meanwhile.</summary>
+    private sealed class BatchParts<T>
+    {
+        public List<Flight<T>> Owned { get; } = [];
+
+        public List<(Flight<T> Flight, Task Answered, long JoinedAt)> Joined { get; } = [];
+
+        public List<(string Key, LocalEntry<T> Entry)> Newer { get; } = [];
     }
 }

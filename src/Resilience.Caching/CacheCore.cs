@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
+using Polly;
 using Resilience.Caching.Flights;
 using Resilience.Caching.Invalidation;
 using Resilience.Caching.Local;
@@ -14,7 +16,10 @@ namespace Resilience.Caching;
 internal sealed class CacheCore
 {
     private volatile EntryPolicies _policies;
+    private readonly ConcurrentDictionary<Type, bool> _oversizedTypes = new();
     private volatile bool _isBlind;
+    private volatile bool _servesStaleFirst;
+    private int _longKeysSaid;
 
     public CacheCore(string name, CacheOptions settings, CacheParts parts)
     {
@@ -25,6 +30,8 @@ internal sealed class CacheCore
         Logger = parts.Logger;
         Random = parts.Random;
         Guard = parts.Guard;
+        LoadPipeline = parts.LoadPipeline;
+        Events = new CacheEvents(Clock, parts.Time);
         _policies = new EntryPolicies(settings);
         Invalidations = new Invalidations(settings.MaxTrackedTags);
         Serializers = new CacheSerializers(parts.Services);
@@ -33,7 +40,7 @@ internal sealed class CacheCore
             ? new MemoryCacheTier(settings.Local, Clock)
             : new S3FifoTier(settings.Local.SizeLimit, parts.Time));
         KeyPrefix = $"v1:{name}:";
-        Shared = parts.Shared is null ? null : new SharedTierClient(parts.Shared, parts.Leases, () => Settings.Shared, parts.Time, Statistics, parts.Random);
+        Shared = parts.Shared is null ? null : new SharedTierClient(parts.Shared, parts.Leases, () => Settings.Shared, parts.Time, Statistics, parts.Random, parts.SharedPipeline);
         Versions = Shared is null ? null : new TagVersions(this, Shared);
         Entries = new EntryMaker(this);
     }
@@ -61,6 +68,15 @@ internal sealed class CacheCore
 
     public CacheStatistics Statistics { get; } = new();
 
+    /// <summary>What goes on beside reads that hit.</summary>
+    public CacheEvents Events { get; }
+
+    /// <summary>The keys that are hit most.</summary>
+    public HotKeys HotKeys { get; } = new();
+
+    /// <summary>What factories go through.</summary>
+    public ResiliencePipeline? LoadPipeline { get; }
+
     public CacheSerializers Serializers { get; }
 
     public SemaphoreSlim LoadPermits { get; }
@@ -86,10 +102,62 @@ internal sealed class CacheCore
         set => _isBlind = value;
     }
 
+    /// <summary>Whether stale copies are handed out at once and loads run in the background.</summary>
+    public bool ServesStaleFirst
+    {
+        get => _servesStaleFirst;
+        set => _servesStaleFirst = value;
+    }
+
     /// <summary>When the node last began to distrust its local tier.</summary>
     public long DistrustedSince { get; private set; } = long.MinValue / 2;
 
     public void Apply(CacheOptions settings) => _policies = new EntryPolicies(settings);
+
+    /// <summary>Whether an entry is good for anything, be it as a stale copy.</summary>
+    public bool IsOfUse(LocalEntry entry) => IsOfUse(entry, Clock.Milliseconds);
+
+    /// <inheritdoc cref="IsOfUse(LocalEntry)"/>
+    public bool IsOfUse(LocalEntry entry, long now) => now < entry.DeadAt && Invalidations.Judge(entry) != Standing.Gone;
+
+    /// <summary>Whether a key takes part in caching. A lone surrogate has no UTF-8 of its own, so two such keys could become one in the shared tier.</summary>
+    public bool IsCacheable(string key)
+    {
+        if (key.Length <= Settings.MaxKeyLength && !CacheText.HasLoneSurrogate(key))
+        {
+            return true;
+        }
+
+        if (Interlocked.Exchange(ref _longKeysSaid, 1) == 0)
+        {
+            CachingLog.KeyTooLong(Logger, Name, key.Length, Settings.MaxKeyLength);
+        }
+
+        return false;
+    }
+
+    public void NoteStaleServed(ReadOnlySpan<char> key)
+    {
+        Statistics.Add(CacheCount.StaleServed);
+        Events.Raise(CacheEventKind.StaleServed, key);
+    }
+
+    public void NoteBadFrame(string key)
+    {
+        Statistics.Add(CacheCount.BadFrame);
+        Events.Raise(CacheEventKind.BadFrame, key);
+    }
+
+    /// <summary>A value is too large to be kept: counted each time, logged once per type.</summary>
+    public void NoteOversized<T>(string key)
+    {
+        Statistics.Add(CacheCount.Oversized);
+        Events.Raise(CacheEventKind.Oversized, key);
+        if (_oversizedTypes.TryAdd(typeof(T), true))
+        {
+            CachingLog.Oversized(Logger, Name, typeof(T), Settings.MaxPayload);
+        }
+    }
 
     /// <summary>Takes every local copy for suspect: an invalidation may have been missed.</summary>
     public void Distrust()
@@ -97,6 +165,7 @@ internal sealed class CacheCore
         DistrustedSince = Clock.Milliseconds;
         Invalidations.Distrust();
         Statistics.Add(CacheCount.Distrusted);
+        Events.Raise(CacheEventKind.Distrusted, default);
     }
 }
 
@@ -118,6 +187,10 @@ internal sealed record CacheParts
     public ILeaseStore? Leases { get; init; }
 
     public IBackplane? Backplane { get; init; }
+
+    public ResiliencePipeline? LoadPipeline { get; init; }
+
+    public ResiliencePipeline? SharedPipeline { get; init; }
 
     /// <summary>Makes a local tier other than the one of the settings.</summary>
     public Func<CoarseClock, ILocalTier>? Local { get; init; }

@@ -29,8 +29,15 @@ public sealed class CacheLoad<T>
     /// <exception cref="InvalidOperationException">There is none.</exception>
     public T StaleValue => HasStaleValue ? _materialise(_stale!) : throw new InvalidOperationException("The load has no stale value. Ask HasStaleValue first.");
 
-    /// <summary>The validator to keep with the value, such as an HTTP ETag. It begins as the stale copy's.</summary>
-    public string? ETag { get; set; }
+    /// <summary>The validator to keep with the value, such as an HTTP ETag. It begins as the stale copy's. At most 1,024 characters.</summary>
+    /// <exception cref="ArgumentException">It is longer.</exception>
+    public string? ETag
+    {
+        get;
+        set => field = value is null || value.Length <= CacheText.MaxTagLength
+            ? value
+            : throw new ArgumentException($"A validator may have {CacheText.MaxTagLength} characters; this one has {value.Length}.", nameof(value));
+    }
 
     /// <summary>The source's time of last change, to keep with the value. It begins as the stale copy's.</summary>
     public DateTimeOffset? LastModified { get; set; }
@@ -38,8 +45,16 @@ public sealed class CacheLoad<T>
     /// <summary>Options for this entry, decided after the fact; what is <see langword="null"/> in them stays as the cache's own setting. Unset, the call's options hold.</summary>
     public CacheEntryOptions? Options { get; set; }
 
-    /// <summary>Tags for this entry, decided after the fact, in place of the call's.</summary>
-    public IReadOnlyCollection<string>? Tags { get; set; }
+    /// <summary>
+    /// Tags for this entry, decided after the fact, in place of the call's; an empty collection for none. Unset, the call's hold, and after
+    /// <see cref="NotModified"/> those that the value had as well.
+    /// </summary>
+    /// <exception cref="ArgumentException">There are more than 1,024, or one is empty, <c>*</c>, longer than 1,024 characters or no valid text.</exception>
+    public IReadOnlyCollection<string>? Tags
+    {
+        get;
+        set => field = value is null ? null : CacheText.CheckTags(value) ?? [];
+    }
 
     /// <summary>
     /// A scope of services that lives as long as this load, when <see cref="CacheEntryOptions.FreshScope"/> was set; the application's own

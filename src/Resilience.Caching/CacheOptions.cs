@@ -73,8 +73,8 @@ public sealed class CacheOptions : ISettings
     public int MaxConcurrentLoads { get; set; } = 1024;
 
     /// <summary>The longest key, in characters; a longer one is not cached.</summary>
-    /// <value>Default: 1,024. Range: 1 to 65,535.</value>
-    [Range(1, 65_535)]
+    /// <value>Default: 1,024. Range: 1 to 16,384.</value>
+    [Range(1, 16_384)]
     public int MaxKeyLength { get; set; } = 1024;
 
     /// <summary>The largest serialised value; a larger one is handed out uncached.</summary>
@@ -99,6 +99,20 @@ public sealed class CacheOptions : ISettings
     /// <value>Default: 16,384. Range: 16 to 10,000,000. At start.</value>
     [Range(16, 10_000_000)]
     public int MaxTrackedTags { get; set; } = 16_384;
+
+    /// <summary>
+    /// The feature that the cache serves. While it is degraded or off, reads are answered with stale copies where there are any, and their loads run
+    /// in the background. Needs <c>AddResilienceKit()</c>, which joins the two.
+    /// </summary>
+    /// <value>Default: none.</value>
+    public string? Feature { get; set; }
+
+    /// <summary>
+    /// The name of the Polly pipeline that each load runs in, from <c>ResiliencePipelineProvider&lt;string&gt;</c>. All its attempts together are
+    /// bounded by <see cref="LoadTimeout"/>.
+    /// </summary>
+    /// <value>Default: none. At start.</value>
+    public string? LoadPipeline { get; set; }
 
     /// <summary>The local tier.</summary>
     public LocalTierOptions Local { get; set; } = new();

@@ -65,9 +65,12 @@ internal sealed class CacheUpkeep : IAsyncDisposable
     {
         if (!isClosed)
         {
+            _core.Events.Raise(CacheEventKind.SharedTierLost, default, failure: _lastFailure);
             CachingLog.SharedOpened(_core.Logger, _core.Name, _core.Statistics.Read(CacheCount.SharedFailure), _lastFailure);
             return;
         }
+
+        _core.Events.Raise(CacheEventKind.SharedTierBack, default);
 
         // While it was out, versions and tombstones of other nodes could not be seen.
         CachingLog.SharedClosed(_core.Logger, _core.Name, _writer.MissedCount);

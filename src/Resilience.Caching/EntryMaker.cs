@@ -1,5 +1,7 @@
 using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
+using System.Text;
 using Microsoft.Extensions.Caching.Hybrid;
 using Resilience.Caching.Frames;
 using Resilience.Caching.Invalidation;
@@ -45,12 +47,20 @@ internal sealed class EntryMaker(CacheCore core)
         ReadOnlyMemory<byte> payload = default;
         byte[]? frame = null;
         long size = MeasureShared(value, isShared);
-        bool isOversized = size > core.Settings.MaxPayload;
-        if (!isAbsent && value is not null && (writesFrame || !isShared || size < 0))
+        bool isOversized = size > core.Settings.MaxPayload && (value is not string text || Encoding.UTF8.GetByteCount(text) > core.Settings.MaxPayload);
+        if (isAbsent || value is null)
+        {
+            size = 0;
+            if (writesFrame)
+            {
+                frame = WriteFrame(key, version, Header(isAbsent ? FrameFlags.Absent : FrameFlags.Null, fresh, useful, local, facts, stamp!), [], policy);
+            }
+        }
+        else if (writesFrame || !isShared || (size < 0 && policy.Size == 0))
         {
             using var buffer = new PooledBuffer();
-            core.Serializers.Get<T>().Serialize(value, buffer);
-            size = buffer.Written.Length;
+            bool isNeeded = writesFrame || !isShared;
+            size = TrySerialize(value, buffer, isNeeded) ? buffer.Written.Length : 0;
             isOversized = size > core.Settings.MaxPayload;
             if (writesFrame && !isOversized)
             {
@@ -62,19 +72,15 @@ internal sealed class EntryMaker(CacheCore core)
                 payload = buffer.Written.ToArray();
             }
         }
-        else if (writesFrame)
-        {
-            frame = WriteFrame(key, version, Header(isAbsent ? FrameFlags.Absent : FrameFlags.Null, fresh, useful, local, facts, stamp!), [], policy);
-            size = 0;
-        }
 
         var shape = new EntryTimes(core.Clock.Milliseconds, Bounded(local), fresh, useful, facts.LoadCost, 0);
         LocalEntry<T> entry = Build(key, value, isShared, isAbsent, payload, shape, policy, facts, version, Math.Max(0, size));
         return new MadeEntry<T>(entry, frame, TimeSpan.FromMilliseconds(useful), isOversized);
     }
 
-    /// <summary>Makes an entry of a frame that was read. Returns <see langword="null"/> when its payload cannot be read as this type.</summary>
-    public LocalEntry<T>? Make<T>(string key, in Frame frame, EntryPolicy policy, long start, TagState[]? tags)
+    /// <summary>Makes an entry of a frame that was read, and a value of it for the one who read it.</summary>
+    /// <returns>False when its payload cannot be read as this type: whole by its checksum, but another version of the type wrote it.</returns>
+    public bool TryMake<T>(string key, in Frame frame, EntryPolicy policy, long start, TagState[]? tags, [NotNullWhen(true)] out LocalEntry<T>? entry, out T value)
     {
         FrameHeader header = frame.Header;
         bool isAbsent = (header.Flags & FrameFlags.Absent) != FrameFlags.None;
@@ -86,16 +92,17 @@ internal sealed class EntryMaker(CacheCore core)
         bool isExpired = frame.State == SharedEnvelope.Expired;
         long fresh = isExpired ? 0 : Math.Max(0, header.FreshFor - age);
         long useful = Math.Max(0, header.UsefulFor - age);
-        T value = default!;
-        if (isShared && !isAbsent && !isNull && !TryDeserialize(frame.Payload, out value))
+        value = default!;
+        entry = null;
+        if (!isAbsent && !isNull && !TryDeserialize(frame.Payload, out value))
         {
-            core.Statistics.Add(CacheCount.BadFrame);
-            return null;
+            return false;
         }
 
         var facts = new EntryFacts(start, tags, header.LoadCost, header.ETag, header.LastModified == 0 ? null : DateTimeOffset.FromUnixTimeMilliseconds(header.LastModified));
         var times = new EntryTimes(core.Clock.Milliseconds, Bounded(Math.Min(header.LocalFor, fresh)), fresh, useful, header.LoadCost, age);
-        return Build(key, value, isShared, isAbsent, isShared ? default : frame.Payload, times, policy, facts, frame.Version, frame.Payload.Length);
+        entry = Build(key, value, isShared, isAbsent, isShared ? default : frame.Payload, times, policy, facts, frame.Version, frame.Payload.Length);
+        return true;
     }
 
     /// <summary>The value of an entry: the one that all share, or one of the caller's own.</summary>
@@ -189,6 +196,21 @@ internal sealed class EntryMaker(CacheCore core)
     /// <summary>A node that cannot hear of changes keeps its copies only for a short while.</summary>
     private long Bounded(long local) => core.IsBlind ? Math.Min(local, (long)core.Settings.Shared.BlindFor.TotalMilliseconds) : local;
 
+    /// <summary>Serialises a value, or finds that it cannot be where that was only to measure it.</summary>
+    private bool TrySerialize<T>(T value, PooledBuffer buffer, bool isNeeded)
+    {
+        try
+        {
+            core.Serializers.Get<T>().Serialize(value, buffer);
+            return true;
+        }
+        catch (Exception) when (!isNeeded)
+        {
+            // An instance that is shared needs no serialiser; without one it is charged its overhead alone unless a Size is given.
+            return false;
+        }
+    }
+
     private bool TryDeserialize<T>(ReadOnlyMemory<byte> payload, out T value)
     {
         try
@@ -204,7 +226,7 @@ internal sealed class EntryMaker(CacheCore core)
         }
     }
 
-    /// <summary>The size of a value that needs no serialising: -1 where only that would tell.</summary>
+    /// <summary>The size in memory of a value that needs no serialising: -1 where only that would tell.</summary>
     private static long MeasureShared<T>(T value, bool isShared)
     {
         if (!isShared || value is null)

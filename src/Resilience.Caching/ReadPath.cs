@@ -4,6 +4,7 @@ using Resilience.Caching.Flights;
 using Resilience.Caching.Invalidation;
 using Resilience.Caching.Local;
 using Resilience.Caching.Telemetry;
+using Resilience.Context;
 
 namespace Resilience.Caching;
 
@@ -11,27 +12,18 @@ namespace Resilience.Caching;
 /// How a read goes, in this order: (1) the local tier; (2) the guard; (3) the key's flight, joined or begun. What a flight does is in
 /// <see cref="LoadPath"/>.
 /// </summary>
-internal sealed class ReadPath(CacheCore core, LoadPath loads)
+internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
 {
     /// <summary>Step 1: a fresh value that all callers share. Everything a hit costs is in here.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TryHit<T>(LocalEntry? found, out T value)
+    public bool TryHit<T>(ReadOnlySpan<char> key, LocalEntry? found, out T value)
     {
         if (found is LocalEntry<T> { IsShared: true } entry)
         {
             long now = core.Clock.Milliseconds;
             if (now < entry.ActAt && core.Invalidations.IsGood(entry))
             {
-                core.Statistics.Add(CacheCount.LocalHit);
-                if (now >= entry.ExpiresAt)
-                {
-                    core.Statistics.Add(CacheCount.StaleServed);
-                }
-                else if (entry.IsAbsent)
-                {
-                    core.Statistics.Add(CacheCount.NegativeHit);
-                }
-
+                CountHit(key, entry, now, entry.IsAbsent);
                 value = entry.Value;
                 return true;
             }
@@ -41,10 +33,12 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
         return false;
     }
 
-    /// <summary>The rest of a read, once step 1 found nothing that could simply be handed out.</summary>
-    public ValueTask<T> ReadAsync<TState, T>(string key, TState state, Delegate? factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, CancellationToken cancellationToken)
+    /// <summary>
+    /// The rest of a read, once step 1 found nothing that could simply be handed out; what it found all the same is an entry of a mutable
+    /// type, one that is due, or an expired copy.
+    /// </summary>
+    public ValueTask<T> ReadAsync<TState, T>(string key, TState state, Delegate? factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, LocalEntry? found, CancellationToken cancellationToken)
     {
-        LocalEntry? found = policy.ReadsLocal ? core.Local.Find(key) : null;
         if (found is not null && TryUse(key, found, policy, out T? value, out bool refresh))
         {
             if (refresh)
@@ -60,33 +54,60 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
             return new ValueTask<T>(default(T)!);
         }
 
+        if (core.ServesStaleFirst && TryServeStale(key, state, factory, policy, tags, found, out value))
+        {
+            return new ValueTask<T>(value!);
+        }
+
+        return FlyAsync<TState, T>(key, state, factory, policy, tags, found, cancellationToken);
+    }
+
+    /// <summary>Step 3: joins the key's flight, or begins it.</summary>
+    private ValueTask<T> FlyAsync<TState, T>(string key, TState state, Delegate? factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, LocalEntry? found, CancellationToken cancellationToken)
+    {
         TagState[]? states = core.Invalidations.Resolve(tags);
-        Flight? outer = LoadPath.CurrentFlight;
+        Flight? outer = Reentrancy.Current;
         if (outer is not null)
         {
-            ThrowIfReentrant(outer, key);
+            Reentrancy.ThrowIfInside(outer, core, key);
+        }
+
+        Deadline deadline = RequestScope.Current?.Deadline ?? Deadline.None;
+        if (deadline.IsExpired)
+        {
+            return new ValueTask<T>(StaleOrLate(found as LocalEntry<T>, policy, RequestScope.Current!));
         }
 
         long joinedAt = core.Invalidations.Count.Current;
         KeyStripe stripe = core.Stripes[key];
-        Flight<T>? flight = null;
+        Flight<T>? flight;
         Task? answered = null;
         bool isLeader = false;
         lock (stripe.Lock)
         {
             flight = JoinUnderLock<T>(stripe, key, policy);
-            if (flight is null)
-            {
-                flight = BeginUnderLock<TState, T>(stripe, key, state, factory, policy, states, outer, found);
-                isLeader = true;
-            }
-            else
+            if (flight is not null)
             {
                 core.Statistics.Add(CacheCount.Joined);
                 answered = flight.AnsweredUnderLock();
+                flight.Waiters++;
             }
+            else if (NewerUnderLock(key, policy, ref found))
+            {
+                // A flight that ended since step 1 has brought it.
+            }
+            else
+            {
+                flight = BeginUnderLock<TState, T>(stripe, key, state, factory, policy, states, outer, found);
+                flight.LeaderDeadline = deadline.IsNone ? null : deadline;
+                flight.Waiters++;
+                isLeader = true;
+            }
+        }
 
-            flight.Waiters++;
+        if (flight is null)
+        {
+            return ReadAsync<TState, T>(key, state, factory, policy, tags, found, cancellationToken);
         }
 
         if (isLeader)
@@ -105,69 +126,6 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
         }
 
         return AwaitAsync(flight, answered!, isLeader, joinedAt, key, state, factory, policy, tags, cancellationToken);
-    }
-
-    /// <summary>Looks at an entry without using it.</summary>
-    public CacheResult<T> Peek<T>(LocalEntry? found)
-    {
-        long now = core.Clock.Milliseconds;
-        if (found is not LocalEntry<T> entry || now >= entry.DeadAt)
-        {
-            return default;
-        }
-
-        Standing standing = core.Invalidations.Judge(entry);
-        if (standing is Standing.Gone or Standing.Suspect)
-        {
-            return default;
-        }
-
-        bool isStale = standing == Standing.Expired || now >= entry.ExpiresAt;
-        TimeSpan age = TimeSpan.FromMilliseconds(now - entry.CreatedAt);
-        return entry.IsAbsent
-            ? new CacheResult<T>(false, default, CacheOrigin.Local, isStale, !isStale, age)
-            : new CacheResult<T>(true, core.Entries.Materialise(entry), CacheOrigin.Local, isStale, false, age);
-    }
-
-    /// <summary>Looks into the shared tier by a flight without a factory, so that it is shared and judged like any other.</summary>
-    public async ValueTask<CacheResult<T>> PeekSharedAsync<T>(string key, CacheResult<T> local, CancellationToken cancellationToken)
-    {
-        cancellationToken.ThrowIfCancellationRequested();
-        Flight<T> flight = BeginLook<T>(key);
-        try
-        {
-            await loads.RunAsync(flight).WaitAsync(cancellationToken).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            loads.Leave(flight);
-            throw;
-        }
-
-        if (flight.Failure is null && flight.Origin == CacheOrigin.Shared && flight.Entry is { } entry)
-        {
-            CacheResult<T> found = Peek<T>(entry);
-            return found with { Origin = CacheOrigin.Shared };
-        }
-
-        if (flight.Stale is { } stale && Peek<T>(stale) is { } old && (old.HasValue || old.IsKnownAbsent))
-        {
-            return ReferenceEquals(stale, core.Local.Find(key)) ? old : old with { Origin = CacheOrigin.Shared };
-        }
-
-        return core.Local.Find(key) is null ? default : local;
-    }
-
-    /// <summary>Begins a flight that only looks.</summary>
-    public Flight<T> BeginLook<T>(string key)
-    {
-        KeyStripe stripe = core.Stripes[key];
-        lock (stripe.Lock)
-        {
-            Flight<T> flight = BeginUnderLock<object?, T>(stripe, key, null, null, core.Policies.Look, null, null, core.Local.Find(key));
-            flight.Waiters++;
-            return flight;
-        }
     }
 
     /// <summary>Step 2: whether the guard knows that the key cannot exist.</summary>
@@ -205,19 +163,10 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
 
         if (now >= entry.ActAt)
         {
-            refresh = !Touch(entry, now, policy);
+            refresh = !Touch(key, entry, now, policy);
         }
 
-        core.Statistics.Add(CacheCount.LocalHit);
-        if (now >= entry.ExpiresAt)
-        {
-            core.Statistics.Add(CacheCount.StaleServed);
-        }
-        else if (entry.IsAbsent)
-        {
-            core.Statistics.Add(CacheCount.NegativeHit);
-        }
-
+        CountHit(key, entry, now, entry.IsAbsent);
         value = core.Entries.Materialise(entry);
         return true;
     }
@@ -228,28 +177,52 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
         for (Flight? at = stripe.FirstUnderLock; at is not null; at = at.Next)
         {
             // A flight that an invalidation of a tag has overtaken brings what a caller of now must not see.
-            if (at is Flight<T> flight && flight.Suits(key, policy.Flags) && core.Invalidations.IsCurrent(flight.Start, flight.Tags))
+            if (at is not Flight<T> flight || !flight.Suits(key, policy.Flags) || !core.Invalidations.IsCurrent(flight.Start, flight.Tags))
+            {
+                continue;
+            }
+
+            if (!flight.IsAnswered || !flight.IsTooOldFor(core.Invalidations.Count.Current, core.Invalidations))
             {
                 return flight;
             }
+
+            // It has answered with a copy that was removed since, and loads on: a new one loads instead.
+            stripe.RemoveUnderLock(flight);
+            return null;
         }
 
         return null;
     }
 
-    /// <summary>Begins a flight. Called under the stripe's lock.</summary>
-    public Flight<T> BeginUnderLock<TState, T>(KeyStripe stripe, string key, TState state, Delegate? factory, EntryPolicy policy, TagState[]? tags, Flight? outer, LocalEntry? found)
+    /// <summary>
+    /// Begins a flight. Called under the stripe's lock, and with what stands in the local tier under it: a copy that was found before the
+    /// lock may have been removed since, and must not come back as the stale one.
+    /// </summary>
+    public Flight<T> BeginUnderLock<TState, T>(KeyStripe stripe, string key, TState state, Delegate? factory, EntryPolicy policy, TagState[]? tags, Flight? outer, LocalEntry? current)
     {
         var flight = new Flight<TState, T>(key, core.Invalidations.Count.Current, policy, tags, stripe, state, factory)
         {
             Owner = core,
             Outer = outer,
-            Stale = found as LocalEntry<T>,
+            Stale = current as LocalEntry<T>,
         };
         stripe.AddUnderLock(flight);
         return flight;
     }
 
+    /// <summary>
+    /// Looks again, now that nothing can change: whether there is an entry that was not there at the first look and may be used. What was
+    /// found at the first look is replaced by what stands there.
+    /// </summary>
+    public bool NewerUnderLock(string key, EntryPolicy policy, ref LocalEntry? found)
+    {
+        LocalEntry? before = found;
+        found = policy.ReadsLocal ? core.Local.Find(key) : null;
+        return found is not null && !ReferenceEquals(found, before) && core.Clock.Milliseconds < found.ExpiresAt && core.Invalidations.IsGood(found);
+    }
+
+    /// <summary>Renews an entry in the background, unless somebody does already.</summary>
     private void BeginRefresh<TState, T>(string key, TState state, Delegate? factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, LocalEntry<T> entry)
     {
         if (!policy.Loads || factory is null)
@@ -262,51 +235,68 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
         Flight<T> flight;
         lock (stripe.Lock)
         {
-            // Whoever comes next finds nothing due: one refresh per entry.
-            entry.ActAt = entry.ExpiresAt;
-            if (JoinUnderLock<T>(stripe, key, policy) is not null)
+            if (JoinUnderLock<T>(stripe, key, policy) is not null || !ReferenceEquals(core.Local.Find(key), entry))
             {
                 return;
             }
 
+            // Whoever comes next finds nothing due: one refresh per entry.
+            entry.ActAt = entry.ExpiresAt;
             flight = BeginUnderLock<TState, T>(stripe, key, state, factory, policy, states, null, entry);
             flight.IsRefresh = true;
             flight.Waiters++;
         }
 
-        core.Statistics.Add(CacheCount.EagerRefresh);
-        ThreadPool.UnsafeQueueUserWorkItem(static work => _ = work.loads.RunAsync(work.flight), (loads, flight), preferLocal: false);
+        if (core.Clock.Milliseconds < entry.ExpiresAt)
+        {
+            core.Statistics.Add(CacheCount.EagerRefresh);
+        }
+
+        // With the reader's ambient context: a factory that reads the tenant from it must find it, whoever happens to wait.
+        ThreadPool.QueueUserWorkItem(static work => _ = work.loads.RunAsync(work.flight), (loads, flight), preferLocal: false);
+    }
+
+    /// <summary>Hands out a stale copy at once and loads in the background: what a feature that is degraded asks for.</summary>
+    private bool TryServeStale<TState, T>(string key, TState state, Delegate? factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, LocalEntry? found, out T? value)
+    {
+        value = default;
+        if (policy.StaleFor == 0 || found is not LocalEntry<T> stale || core.Clock.Milliseconds >= stale.DeadAt
+            || core.Invalidations.Judge(stale) is not (Standing.Good or Standing.Expired))
+        {
+            return false; // One that other nodes may have removed is not known to be good enough.
+        }
+
+        BeginRefresh<TState, T>(key, state, factory, policy, tags, stale);
+        core.NoteStaleServed(key);
+        value = core.Entries.Materialise(stale);
+        return true;
     }
 
     private async ValueTask<T> AwaitAsync<TState, T>(Flight<T> flight, Task answered, bool isLeader, long joinedAt, string key, TState state, Delegate? factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, CancellationToken cancellationToken)
     {
-        if (cancellationToken.CanBeCanceled && !answered.IsCompleted)
+        RequestScope? scope = RequestScope.Current;
+        if (!await waits.ForAnswerAsync(flight, answered, scope, cancellationToken).ConfigureAwait(false))
         {
-            try
-            {
-                await answered.WaitAsync(cancellationToken).ConfigureAwait(false);
-            }
-            catch (OperationCanceledException) when (!flight.IsAnswered)
-            {
-                loads.Leave(flight);
-                throw;
-            }
-            catch (OperationCanceledException)
-            {
-                // The answer came in the same moment: an answered caller is not cancelled.
-            }
-        }
-        else
-        {
-            await answered.ConfigureAwait(false);
+            return StaleOrLate(flight.Stale, policy, scope!);
         }
 
-        if (!isLeader && flight.IsTooOldFor(joinedAt, core.Invalidations))
+        // An answer that is older than the caller may see, or a failure that was only the leader's lack of time, is none for a joiner.
+        bool isNoAnswer = !isLeader && (flight.IsTooOldFor(joinedAt, core.Invalidations) || flight.IsOutOfLeadersTime(flight.Failure?.SourceException));
+        return isNoAnswer
+            ? await ReadAsync<TState, T>(key, state, factory, policy, tags, policy.ReadsLocal ? core.Local.Find(key) : null, cancellationToken).ConfigureAwait(false)
+            : TakeAnswer(flight, isLeader);
+    }
+
+    /// <summary>What a caller gets whose request has no time left.</summary>
+    private T StaleOrLate<T>(LocalEntry<T>? stale, EntryPolicy policy, RequestScope scope)
+    {
+        if (policy.StaleFor == 0 || stale is null || !core.IsOfUse(stale))
         {
-            return await ReadAsync<TState, T>(key, state, factory, policy, tags, cancellationToken).ConfigureAwait(false);
+            throw AnswerWait.Late(core.Name, scope);
         }
 
-        return TakeAnswer(flight, isLeader);
+        core.NoteStaleServed(string.Empty);
+        return core.Entries.Materialise(stale);
     }
 
     /// <summary>What a caller gets of a flight's answer.</summary>
@@ -315,40 +305,50 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads)
         flight.Failure?.Throw();
         if (flight.IsStale)
         {
-            core.Statistics.Add(CacheCount.StaleServed);
+            core.NoteStaleServed(flight.Key);
         }
 
-        return flight.Entry is { } entry && !(isLeader && flight.Origin == CacheOrigin.Source) ? core.Entries.Materialise(entry) : flight.Value;
+        // The leader has the value itself, where the source or the shared tier has just given it; everybody else has one of the entry.
+        return flight.Entry is { } entry && !(isLeader && flight.Origin is CacheOrigin.Source or CacheOrigin.Shared) ? core.Entries.Materialise(entry) : flight.Value;
     }
 
     /// <summary>Renews a sliding copy.</summary>
     /// <returns>Whether that was all there was to do.</returns>
-    private static bool Touch<T>(LocalEntry<T> entry, long now, EntryPolicy policy)
+    private bool Touch<T>(string key, LocalEntry<T> entry, long now, EntryPolicy policy)
     {
         if (entry.Extras is not { Sliding: > 0 } extras)
         {
             return false;
         }
 
-        entry.ExpiresAt = Math.Min(extras.SlidingEnd, now + extras.Sliding);
-        entry.ActAt = Math.Min(entry.ExpiresAt, now + Math.Max(1, extras.Sliding / 8));
+        lock (core.Stripes[key].Lock)
+        {
+            // Whoever expired it in the meantime is not to be overruled.
+            if (now < entry.ExpiresAt)
+            {
+                entry.ExpiresAt = Math.Min(extras.SlidingEnd, now + extras.Sliding);
+                entry.ActAt = Math.Min(entry.ExpiresAt, now + Math.Max(1, extras.Sliding / 8));
+            }
+        }
+
         return policy.EagerRefresh == 0 || now < extras.SlidingEnd - (long)((1 - policy.EagerRefresh) * policy.Expiration);
     }
 
-    private void ThrowIfReentrant(Flight outer, string key)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void CountHit(ReadOnlySpan<char> key, LocalEntry entry, long now, bool isAbsent)
     {
-        for (Flight? at = outer; at is not null; at = at.Outer)
+        if (core.Statistics.AddHit())
         {
-            if (ReferenceEquals(at.Owner, core) && string.Equals(at.Key, key, StringComparison.Ordinal) && !at.IsDoomed && !at.IsAnswered)
-            {
-                var chain = new List<string> { key };
-                for (Flight? link = outer; link is not null && !ReferenceEquals(link, at.Outer); link = link.Outer)
-                {
-                    chain.Insert(0, link.Key);
-                }
+            core.HotKeys.Note(key);
+        }
 
-                throw new CacheReentrancyException(core.Name, chain);
-            }
+        if (now >= entry.ExpiresAt)
+        {
+            core.NoteStaleServed(key);
+        }
+        else if (isAbsent)
+        {
+            core.Statistics.Add(CacheCount.NegativeHit);
         }
     }
 }

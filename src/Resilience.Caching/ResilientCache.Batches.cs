@@ -23,7 +23,7 @@ public sealed partial class ResilientCache
         ArgumentNullException.ThrowIfNull(factory);
         cancellationToken.ThrowIfCancellationRequested();
         _upkeep.Start();
-        return _batches.ReadAsync(keys.Select(Checked), state, factory, _core.Policies.Get(options), Collect(tags), cancellationToken);
+        return ReadManyAsync(Checked(keys), state, factory, _core.Policies.Get(options), CacheText.CheckTags(tags), cancellationToken);
     }
 
     /// <summary>Looks for many values in both tiers, the shared one in one go. Runs no factory.</summary>
@@ -36,7 +36,7 @@ public sealed partial class ResilientCache
         ArgumentNullException.ThrowIfNull(keys);
         cancellationToken.ThrowIfCancellationRequested();
         _upkeep.Start();
-        return _batches.LookAsync<T>(keys.Select(Checked), cancellationToken);
+        return _batches.LookAsync<T>(Checked(keys).Where(_core.IsCacheable), cancellationToken);
     }
 
     /// <summary>Sets many values, on their way to the shared tier all at once.</summary>
@@ -50,13 +50,40 @@ public sealed partial class ResilientCache
         ArgumentNullException.ThrowIfNull(values);
         cancellationToken.ThrowIfCancellationRequested();
         EntryPolicy policy = _core.Policies.Get(options);
-        IReadOnlyCollection<string>? collected = Collect(tags);
-        await Task.WhenAll(values.Select(pair => SetCoreAsync(Checked(pair.Key), pair.Value, policy, collected).AsTask())).ConfigureAwait(false);
+        IReadOnlyCollection<string>? collected = CacheText.CheckTags(tags);
+        List<KeyValuePair<string, T>> pairs = [.. values];
+        Checked(pairs.Select(pair => pair.Key));
+        await Task.WhenAll(pairs.Select(pair => SetCoreAsync(pair.Key, pair.Value, policy, collected).AsTask())).ConfigureAwait(false);
     }
 
-    private static string Checked(string key)
+    /// <summary>Keys that take no part in caching are loaded beside the others, by a call of their own.</summary>
+    private async ValueTask<IReadOnlyDictionary<string, T>> ReadManyAsync<TState, T>(List<string> keys, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, CancellationToken cancellationToken)
     {
-        ArgumentException.ThrowIfNullOrEmpty(key);
-        return key;
+        List<string> uncached = keys.FindAll(key => !_core.IsCacheable(key));
+        if (uncached.Count == 0)
+        {
+            return await _batches.ReadAsync(keys, state, factory, policy, tags, cancellationToken).ConfigureAwait(false);
+        }
+
+        var all = new Dictionary<string, T>(StringComparer.Ordinal);
+        foreach ((List<string> part, EntryPolicy how) in new[] { (keys.FindAll(_core.IsCacheable), policy), (uncached, _core.Policies.Uncached) })
+        {
+            if (part.Count > 0)
+            {
+                foreach ((string key, T value) in await _batches.ReadAsync(part, state, factory, how, tags, cancellationToken).ConfigureAwait(false))
+                {
+                    all[key] = value;
+                }
+            }
+        }
+
+        return all;
+    }
+
+    private static List<string> Checked(IEnumerable<string> keys)
+    {
+        List<string> all = [.. keys];
+        all.ForEach(static key => ArgumentException.ThrowIfNullOrEmpty(key));
+        return all;
     }
 }

@@ -1,10 +1,13 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Caching.Hybrid;
 using Microsoft.Extensions.Logging;
+using Resilience.Caching.Flights;
 using Resilience.Caching.Invalidation;
+using Resilience.Caching.Loading;
 using Resilience.Caching.Local;
 using Resilience.Caching.Shared;
 using Resilience.Caching.Telemetry;
+using Resilience.Context;
 using Resilience.Settings;
 
 namespace Resilience.Caching;
@@ -18,13 +21,18 @@ namespace Resilience.Caching;
 /// (<see cref="CacheLoad{T}"/>), there is a look without a load, there are batches, and expiring is told from removing.</para>
 /// <para>All members are thread-safe. A value of a mutable type is made anew for each caller, so that none can change another's;
 /// see <see cref="CacheEntryOptions.ReuseInstances"/>. Failures of the shared tier never reach a caller.</para>
-/// <para>Members throw <see cref="ArgumentException"/> for a key that is empty. A key longer than <see cref="CacheOptions.MaxKeyLength"/> is
-/// not cached: its factory runs each time.</para>
+/// <para>Members throw <see cref="ArgumentException"/> for a key that is empty, and for a tag that is empty, <c>*</c> (but where that means
+/// everything), longer than 1,024 characters or no valid text. A key longer than <see cref="CacheOptions.MaxKeyLength"/>, or that is no
+/// valid text, is not cached: its factory runs each time.</para>
+/// <para>The deadline of the caller's <see cref="RequestScope"/>, where there is one, bounds the wait: when it passes, the
+/// caller gets the stale copy, or a <see cref="DeadlineExceededException"/>; the load goes on for those who have time left, a write or removal
+/// in any case.</para>
 /// </remarks>
 public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDisposable
 {
     private readonly CacheCore _core;
     private readonly ReadPath _reads;
+    private readonly LookPath _looks;
     private readonly LoadPath _loads;
     private readonly WritePath _writes;
     private readonly SharedWriter _writer;
@@ -38,14 +46,39 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
         _core = new CacheCore(settings.Name, settings.Current, parts);
         _writer = new SharedWriter(_core);
         _loads = new LoadPath(_core, _writer);
-        _reads = new ReadPath(_core, _loads);
+        var waits = new AnswerWait(_core, _loads);
+        _reads = new ReadPath(_core, _loads, waits);
+        _looks = new LookPath(_core, _reads, _loads);
         _writes = new WritePath(_core, _writer);
-        _batches = new BatchPath(_core, _reads, _loads);
+        _batches = new BatchPath(_core, _reads, _looks, _loads, waits, new BatchLoad(_core, _reads, _loads));
+        Inspector = new CacheInspector(_core);
         _upkeep = new CacheUpkeep(_core, _writes, _writer, parts.Backplane, settings);
     }
 
     /// <summary>The cache's name: options name, DI key and metric tag at once.</summary>
     public string Name { get; }
+
+    /// <summary>What happens in the cache beside reads that hit.</summary>
+    public CacheEvents Events => _core.Events;
+
+    /// <summary>Looks into the cache for people.</summary>
+    public ICacheInspector Inspector { get; }
+
+    /// <summary>
+    /// Whether reads are answered with a stale copy, where there is one, while its renewal runs in the background: for the time in which loads should
+    /// not be waited for. False at first; <c>AddResilienceKit()</c> sets it while <see cref="CacheOptions.Feature"/> is degraded or off.
+    /// </summary>
+    public bool ServesStaleFirst
+    {
+        get => _core.ServesStaleFirst;
+        set => _core.ServesStaleFirst = value;
+    }
+
+    /// <summary>How the cache sees its shared tier now. Costs next to nothing, unlike <see cref="Snapshot"/>.</summary>
+    public SharedTierState SharedState => _core.Shared?.State ?? SharedTierState.None;
+
+    /// <summary>The feature that the cache serves, as <see cref="CacheOptions.Feature"/> has it; <see langword="null"/> when it serves none.</summary>
+    public string? Feature => _core.Settings.Feature;
 
     internal CacheCore Core => _core;
 
@@ -57,19 +90,24 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     public override ValueTask<T> GetOrCreateAsync<TState, T>(string key, TState state, Func<TState, CancellationToken, ValueTask<T>> factory, HybridCacheEntryOptions? options = null, IEnumerable<string>? tags = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
-        if (options?.Flags is null or HybridCacheEntryFlags.None && _reads.TryHit(_core.Local.Find(key), out T value))
+        LocalEntry? found = null;
+        if (options?.Flags is null or HybridCacheEntryFlags.None)
         {
-            return new ValueTask<T>(value);
+            found = _core.Local.Find(key);
+            if (_reads.TryHit(key, found, out T value))
+            {
+                return new ValueTask<T>(value);
+            }
         }
 
         ArgumentNullException.ThrowIfNull(factory);
-        return MissAsync<TState, T>(key, state, factory, _core.Policies.Get(options), tags, cancellationToken);
+        return MissAsync<TState, T>(key, state, factory, _core.Policies.Get(options), tags, found, cancellationToken);
     }
 
     /// <inheritdoc/>
     public override ValueTask<T> GetOrCreateAsync<TState, T>(ReadOnlySpan<char> key, TState state, Func<TState, CancellationToken, ValueTask<T>> factory, HybridCacheEntryOptions? options = null, IEnumerable<string>? tags = null, CancellationToken cancellationToken = default)
     {
-        if (options?.Flags is null or HybridCacheEntryFlags.None && _reads.TryHit(_core.Local.Find(key), out T value))
+        if (options?.Flags is null or HybridCacheEntryFlags.None && _reads.TryHit(key, _core.Local.Find(key), out T value))
         {
             return new ValueTask<T>(value);
         }
@@ -93,13 +131,18 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     public ValueTask<T> GetOrCreateAsync<TState, T>(string key, TState state, Func<CacheLoad<T>, TState, CancellationToken, ValueTask<T>> factory, CacheEntryOptions? options = null, IEnumerable<string>? tags = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
-        if ((options is null || options.TierFlags == HybridCacheEntryFlags.None) && _reads.TryHit(_core.Local.Find(key), out T value))
+        LocalEntry? found = null;
+        if (options is null || options.TierFlags == HybridCacheEntryFlags.None)
         {
-            return new ValueTask<T>(value);
+            found = _core.Local.Find(key);
+            if (_reads.TryHit(key, found, out T value))
+            {
+                return new ValueTask<T>(value);
+            }
         }
 
         ArgumentNullException.ThrowIfNull(factory);
-        return MissAsync<TState, T>(key, state, factory, _core.Policies.Get(options), tags, cancellationToken);
+        return MissAsync<TState, T>(key, state, factory, _core.Policies.Get(options), tags, found, cancellationToken);
     }
 
     /// <summary>Gets a value, or loads it with a factory that sees its load.</summary>
@@ -123,7 +166,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     public CacheResult<T> TryGet<T>(string key)
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
-        return _reads.Peek<T>(_core.Local.Find(key));
+        return _looks.Peek<T>(_core.Local.Find(key));
     }
 
     /// <summary>Looks for a value in the local tier, then in the shared one. Runs no factory.</summary>
@@ -134,9 +177,17 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     public ValueTask<CacheResult<T>> TryGetAsync<T>(string key, CancellationToken cancellationToken = default)
     {
         CacheResult<T> local = TryGet<T>(key);
-        return (local.HasValue && !local.IsStale) || local.IsKnownAbsent || _core.Shared is null || !IsCacheable(key)
-            ? new ValueTask<CacheResult<T>>(local)
-            : _reads.PeekSharedAsync(key, local, cancellationToken);
+        if ((local.HasValue && !local.IsStale) || local.IsKnownAbsent || !_core.IsCacheable(key))
+        {
+            return new ValueTask<CacheResult<T>>(local);
+        }
+
+        if (_reads.IsRefused(key))
+        {
+            return new ValueTask<CacheResult<T>>(new CacheResult<T>(false, default, CacheOrigin.Guard, false, true, TimeSpan.Zero));
+        }
+
+        return _core.Shared is null ? new ValueTask<CacheResult<T>>(local) : _looks.PeekSharedAsync(key, local, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -144,7 +195,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
         cancellationToken.ThrowIfCancellationRequested();
-        return SetCoreAsync(key, value, _core.Policies.Get(options), tags);
+        return SetCoreAsync(key, value, _core.Policies.Get(options), CacheText.CheckTags(tags));
     }
 
     /// <summary>Sets a value in both tiers and tells the other nodes.</summary>
@@ -158,7 +209,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
         cancellationToken.ThrowIfCancellationRequested();
-        return SetCoreAsync(key, value, _core.Policies.Get(options), tags);
+        return SetCoreAsync(key, value, _core.Policies.Get(options), CacheText.CheckTags(tags));
     }
 
     /// <summary>Removes a key: nothing brings the value back, no load in flight and no stale copy. Returns when the shared tier knows, or has been found to be out of reach.</summary>
@@ -167,7 +218,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
         cancellationToken.ThrowIfCancellationRequested();
-        return IsCacheable(key) ? _writes.InvalidateAsync(key, isRemoval: true) : default;
+        return _core.IsCacheable(key) ? WithinAsync(_writes.InvalidateAsync(key, isRemoval: true)) : default;
     }
 
     /// <inheritdoc/>
@@ -181,7 +232,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     {
         ArgumentException.ThrowIfNullOrEmpty(key);
         cancellationToken.ThrowIfCancellationRequested();
-        return IsCacheable(key) ? _writes.InvalidateAsync(key, isRemoval: false) : default;
+        return _core.IsCacheable(key) ? WithinAsync(_writes.InvalidateAsync(key, isRemoval: false)) : default;
     }
 
     /// <summary>Expires keys; see <see cref="ExpireAsync(string, CancellationToken)"/>.</summary>
@@ -194,9 +245,9 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     /// <inheritdoc/>
     public override ValueTask RemoveByTagAsync(string tag, CancellationToken cancellationToken = default)
     {
-        ArgumentException.ThrowIfNullOrEmpty(tag);
+        CacheText.CheckTag(tag, nameof(tag));
         cancellationToken.ThrowIfCancellationRequested();
-        return _writes.InvalidateTagAsync(tag, isRemoval: true);
+        return WithinAsync(_writes.InvalidateTagAsync(tag, isRemoval: true));
     }
 
     /// <inheritdoc/>
@@ -208,9 +259,9 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     /// <param name="cancellationToken">Asked once, at the start.</param>
     public ValueTask ExpireByTagAsync(string tag, CancellationToken cancellationToken = default)
     {
-        ArgumentException.ThrowIfNullOrEmpty(tag);
+        CacheText.CheckTag(tag, nameof(tag));
         cancellationToken.ThrowIfCancellationRequested();
-        return _writes.InvalidateTagAsync(tag, isRemoval: false);
+        return WithinAsync(_writes.InvalidateTagAsync(tag, isRemoval: false));
     }
 
     /// <summary>Removes, or expires, everything in this cache on all nodes: by one version number, so it costs the same whatever the size.</summary>
@@ -219,7 +270,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     public ValueTask ClearAsync(bool keepStale = false, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        return _writes.InvalidateTagAsync(Invalidations.NamespaceTag, isRemoval: !keepStale);
+        return WithinAsync(_writes.InvalidateTagAsync(Invalidations.NamespaceTag, isRemoval: !keepStale));
     }
 
     /// <summary>What the cache has done and what it holds.</summary>
@@ -253,7 +304,7 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
             LocalCount = _core.Local.Count,
             LocalWeight = _core.Local.Weight,
             Evictions = _core.Local.Evictions,
-            SharedState = _core.Shared?.State ?? SharedTierState.None,
+            SharedState = SharedState,
         };
     }
 
@@ -271,60 +322,45 @@ public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDis
     /// <summary>Ends the cache without waiting for background writes; prefer <see cref="DisposeAsync"/>.</summary>
     public void Dispose() => _ = DisposeAsync().AsTask();
 
-    /// <summary>Whether a key takes part in caching at all. A lone surrogate has no UTF-8 of its own, so two such keys could become one in the shared tier.</summary>
-    private bool IsCacheable(string key) => key.Length <= _core.Settings.MaxKeyLength && !HasLoneSurrogate(key);
-
-    private static bool HasLoneSurrogate(string key)
-    {
-        int at = key.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF');
-        if (at < 0)
-        {
-            return false;
-        }
-
-        for (; at < key.Length; at++)
-        {
-            if (char.IsSurrogate(key[at]))
-            {
-                if (at + 1 >= key.Length || !char.IsSurrogatePair(key[at], key[at + 1]))
-                {
-                    return true;
-                }
-
-                at++;
-            }
-        }
-
-        return false;
-    }
-
-    private static IReadOnlyCollection<string>? Collect(IEnumerable<string>? tags) => tags switch
-    {
-        null => null,
-        IReadOnlyCollection<string> collection => collection.Count == 0 ? null : collection,
-        _ => [.. tags],
-    };
-
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private ValueTask<T> MissAsync<TState, T>(string key, TState state, Delegate factory, EntryPolicy policy, IEnumerable<string>? tags, CancellationToken cancellationToken)
+    private ValueTask<T> MissAsync<TState, T>(string key, TState state, Delegate factory, EntryPolicy policy, IEnumerable<string>? tags, LocalEntry? found, CancellationToken cancellationToken)
     {
         if (cancellationToken.IsCancellationRequested)
         {
             return ValueTask.FromCanceled<T>(cancellationToken);
         }
 
+        IReadOnlyCollection<string>? collected = CacheText.CheckTags(tags);
         _upkeep.Start();
-        if (!IsCacheable(key))
+        if (!_core.IsCacheable(key))
         {
-            CachingLog.KeyTooLong(_core.Logger, Name, key.Length, _core.Settings.MaxKeyLength);
             policy = _core.Policies.Uncached;
         }
+        else if (found is null && policy.ReadsLocal && policy.Flags != HybridCacheEntryFlags.None)
+        {
+            found = _core.Local.Find(key); // Step 1 was left to us.
+        }
 
-        return _reads.ReadAsync<TState, T>(key, state, factory, policy, Collect(tags), cancellationToken);
+        try
+        {
+            return _reads.ReadAsync<TState, T>(key, state, factory, policy, collected, found, cancellationToken);
+        }
+        catch (Exception exception)
+        {
+            // What fails at once fails as what fails later does: when it is awaited.
+            return ValueTask.FromException<T>(exception);
+        }
     }
 
-    private ValueTask SetCoreAsync<T>(string key, T value, EntryPolicy policy, IEnumerable<string>? tags) =>
-        IsCacheable(key) ? _writes.SetAsync(key, value, policy, Collect(tags)) : default;
+    private ValueTask SetCoreAsync<T>(string key, T value, EntryPolicy policy, IReadOnlyCollection<string>? tags)
+    {
+        _upkeep.Start();
+        return _core.IsCacheable(key) ? WithinAsync(_writes.SetAsync(key, value, policy, tags)) : default;
+    }
+
+    /// <summary>Waits for a write or removal no longer than the request has time; it goes on all the same.</summary>
+    private ValueTask WithinAsync(ValueTask work) =>
+        work.IsCompleted || RequestScope.Current is not { Deadline.IsNone: false } scope ? work : new ValueTask(AnswerWait.WithinAsync(work.AsTask(), _core, scope));
 
     private async ValueTask EachAsync(IEnumerable<string> names, Func<ResilientCache, string, CancellationToken, ValueTask> act, CancellationToken cancellationToken)
     {

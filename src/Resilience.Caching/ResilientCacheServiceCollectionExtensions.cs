@@ -9,6 +9,7 @@ using Resilience.Caching;
 using Resilience.Caching.Local;
 using Resilience.Caching.Shared;
 using Resilience.Caching.Telemetry;
+using Resilience.Context;
 using Resilience.Settings;
 
 namespace Microsoft.Extensions.DependencyInjection;
@@ -46,6 +47,11 @@ public static class ResilientCacheServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        if (name.AsSpan().IndexOfAny(":{}") >= 0)
+        {
+            throw new ArgumentException($"A cache's name is part of its settings' path and of its keys in the shared tier: it must have none of ':', '{{' and '}}'. This one is '{name}'.", nameof(name));
+        }
+
         services.AddLiveSettings<CacheOptions>(name, $"Resilience:Caches:{name}", name == DefaultCacheName ? null : $"Resilience:Caches:{DefaultCacheName}");
         if (configure is not null)
         {
@@ -64,6 +70,7 @@ public static class ResilientCacheServiceCollectionExtensions
                 ["resilience", "cache", "ready"]));
         }
 
+        services.TryAddKeyedSingleton(name, (provider, _) => provider.GetRequiredKeyedService<ResilientCache>(name).Inspector);
         services.TryAddKeyedSingleton<HybridCache>(name, (provider, _) => provider.GetRequiredKeyedService<ResilientCache>(name));
         services.AddSingleton(new CacheRegistration(name));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, CacheStarter>());
@@ -83,6 +90,8 @@ public static class ResilientCacheServiceCollectionExtensions
             Shared = provider.GetKeyedService<ISharedTier>(name) ?? provider.GetService<ISharedTier>(),
             Leases = provider.GetKeyedService<ILeaseStore>(name) ?? provider.GetService<ILeaseStore>(),
             Backplane = provider.GetKeyedService<IBackplane>(name) ?? provider.GetService<IBackplane>(),
+            LoadPipeline = NamedPipelines.Find(provider, settings.Current.LoadPipeline, settings.Path, nameof(CacheOptions.LoadPipeline)),
+            SharedPipeline = NamedPipelines.Find(provider, settings.Current.Shared.Pipeline, $"{settings.Path}:Shared"),
         };
         if (wiring.Memory is { } memory)
         {

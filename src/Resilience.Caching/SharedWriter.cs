@@ -13,11 +13,14 @@ namespace Resilience.Caching;
 /// </summary>
 internal sealed class SharedWriter : IAsyncDisposable
 {
+    private static readonly TimeSpan FirstReplayPause = TimeSpan.FromMilliseconds(100);
+
     private readonly CacheCore _core;
     private readonly SharedTierClient? _shared;
     private readonly RecoveryLog _missed;
     private readonly CancellationTokenSource _stopping = new();
-    private readonly Lock _lock = new(); // guards _replaying, _drained
+    private readonly Lock _lock = new(); // guards _isReplaying, _replaying, _drained
+    private bool _isReplaying;
     private Task _replaying = Task.CompletedTask;
     private TaskCompletionSource? _drained;
     private int _pending;
@@ -86,20 +89,20 @@ internal sealed class SharedWriter : IAsyncDisposable
     }
 
     /// <summary>Writes a value that was set.</summary>
-    public async ValueTask SetAsync(string key, SharedWrite write)
+    public async ValueTask SetAsync(string key, SharedWrite write, SharedBudget budget)
     {
         if (_shared is null)
         {
             return;
         }
 
-        SharedOutcome outcome = await _shared.WriteAsync(write).ConfigureAwait(false);
+        SharedOutcome outcome = await _shared.WriteAsync(write, budget).ConfigureAwait(false);
         Settle(key, outcome, MissedKind.Write, write.Value, write.TimeToLive);
         Announce?.Invoke(new Change(ChangeKind.Key, key, SharedEnvelope.Version(write.Value), default));
     }
 
     /// <summary>Removes or expires a key.</summary>
-    public async ValueTask InvalidateAsync(string key, bool isRemoval)
+    public async ValueTask InvalidateAsync(string key, bool isRemoval, SharedBudget budget)
     {
         if (_shared is null)
         {
@@ -110,7 +113,7 @@ internal sealed class SharedWriter : IAsyncDisposable
         byte[] tombstone = SharedEnvelope.NewTombstone();
         long version = SharedEnvelope.Version(tombstone);
         SharedOutcome outcome = isRemoval
-            ? await _shared.WriteAsync(new SharedWrite(sharedKey, tombstone, _core.Settings.Shared.TombstoneLifetime)).ConfigureAwait(false)
+            ? await _shared.WriteAsync(new SharedWrite(sharedKey, tombstone, _core.Settings.Shared.TombstoneLifetime), budget).ConfigureAwait(false)
             : await _shared.ExpireAsync(sharedKey, version).ConfigureAwait(false);
         Settle(key, outcome, isRemoval ? MissedKind.Remove : MissedKind.Expire, null, default);
         Announce?.Invoke(new Change(isRemoval ? ChangeKind.Key : ChangeKind.KeyExpired, key, version, default));
@@ -128,12 +131,16 @@ internal sealed class SharedWriter : IAsyncDisposable
         TagVersion version = await _core.Versions!.RaiseAsync(tag, isRemoval).ConfigureAwait(false);
         if (version == default)
         {
-            _missed.AddTag(tag.Name, isRemoval);
-            StartReplay();
-            return; // The raise stays pending until it is replayed.
+            _missed.AddTag(tag, isRemoval); // Nothing there is believed for the tag until the raise is made good.
         }
 
         tag.EndRaise();
+        if (version == default)
+        {
+            StartReplay();
+            return;
+        }
+
         Announce?.Invoke(new Change(ChangeKind.Tag, tag.Name, 0, version));
     }
 
@@ -142,8 +149,9 @@ internal sealed class SharedWriter : IAsyncDisposable
     {
         lock (_lock)
         {
-            if (_replaying.IsCompleted && _missed.Count > 0 && !_stopping.IsCancellationRequested)
+            if (!_isReplaying && _missed.Count > 0 && !_stopping.IsCancellationRequested)
             {
+                _isReplaying = true;
                 using (ExecutionContext.SuppressFlow())
                 {
                     _replaying = Task.Run(ReplayUntilDoneAsync);
@@ -213,55 +221,89 @@ internal sealed class SharedWriter : IAsyncDisposable
 
     private async Task ReplayUntilDoneAsync()
     {
-        TimeSpan pause = TimeSpan.FromMilliseconds(100);
-        while (_missed.Count > 0 && !_stopping.IsCancellationRequested)
+        TimeSpan pause = FirstReplayPause;
+        while (IsReplayDue())
         {
-            bool isBack = await ReplayAsync().ConfigureAwait(false);
-            if (!isBack)
+            int before = _missed.Count;
+            try
             {
-                TimeSpan most = _core.Settings.Shared.Breaker.OpenFor;
-                pause = pause * 2 > most ? most : pause * 2;
+                await ReplayAsync().ConfigureAwait(false);
+            }
+            catch (Exception exception)
+            {
+                CachingLog.UpkeepFailed(_core.Logger, _core.Name, exception);
             }
 
             if (_missed.Count > 0)
             {
+                // While it gets no further, be it that the tier is out or that one change is refused for ever, it takes its time.
+                TimeSpan most = _core.Settings.Shared.Breaker.OpenFor;
+                pause = _missed.Count < before ? FirstReplayPause : pause * 2 > most ? most : pause * 2;
                 await Task.Delay(pause * (0.8 + (0.4 * _core.Random())), _core.Time, _stopping.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
+        }
+    }
+
+    /// <summary>Whether to go on. The end is decided under the lock, so that a change that is missed in this moment starts a new replay.</summary>
+    private bool IsReplayDue()
+    {
+        lock (_lock)
+        {
+            return _isReplaying = _missed.Count > 0 && !_stopping.IsCancellationRequested;
         }
     }
 
     /// <summary>One pass. Stops at the first sign that the tier is still out.</summary>
     internal async ValueTask<bool> ReplayAsync()
     {
-        (KeyValuePair<string, MissedChange>[] keys, KeyValuePair<string, bool>[] tags, bool isOverfull) = _missed.Read();
-        foreach ((string name, bool isRemoval) in isOverfull ? [KeyValuePair.Create(Invalidations.NamespaceTag, true), .. tags] : tags)
+        MissedChanges missed = _missed.Read();
+        if (missed.Overflow != 0)
         {
-            TagState tag = name == Invalidations.NamespaceTag ? _core.Invalidations.Namespace : _core.Invalidations.Tags.Get(name);
-            TagVersion version = await _core.Versions!.RaiseAsync(tag, isRemoval).ConfigureAwait(false);
-            if (version == default)
+            if (!await ReplayTagAsync(_core.Invalidations.Namespace, isRemoval: true).ConfigureAwait(false))
             {
                 return false;
             }
 
-            if (isOverfull && name == Invalidations.NamespaceTag)
-            {
-                _missed.AllDone();
-            }
-
-            _missed.TagDone(name);
-            tag.ClearRaises();
-            _core.Statistics.Add(CacheCount.Replayed);
-            Announce?.Invoke(new Change(ChangeKind.Tag, name, 0, version));
+            _missed.OverflowDone(missed.Overflow);
         }
 
-        foreach ((string key, MissedChange change) in keys)
+        // What has failed least comes first: a change that the tier never takes must not be what every probe of the breaker is spent on.
+        IEnumerable<(int Attempts, Func<ValueTask<bool>> Replay)> work =
+            missed.Tags.Select(tag => (tag.Attempts, (Func<ValueTask<bool>>)(() => ReplayTagAsync(tag))))
+                .Concat(missed.Keys.Select(pair => (pair.Value.Attempts, (Func<ValueTask<bool>>)(() => ReplayKeyAsync(pair.Key, pair.Value)))));
+        foreach ((_, Func<ValueTask<bool>> replay) in work.OrderBy(one => one.Attempts))
         {
-            if (!await ReplayKeyAsync(key, change).ConfigureAwait(false))
+            if (!await replay().ConfigureAwait(false) && !_shared!.IsOpenForCalls)
             {
                 return false;
             }
         }
 
+        return true;
+    }
+
+    private async ValueTask<bool> ReplayTagAsync(MissedTag missed)
+    {
+        if (!await ReplayTagAsync(missed.Tag, missed.IsRemoval).ConfigureAwait(false))
+        {
+            missed.Attempts++;
+            return false;
+        }
+
+        _missed.TagDone(missed);
+        return true;
+    }
+
+    private async ValueTask<bool> ReplayTagAsync(TagState tag, bool isRemoval)
+    {
+        TagVersion version = await _core.Versions!.RaiseAsync(tag, isRemoval).ConfigureAwait(false);
+        if (version == default)
+        {
+            return false;
+        }
+
+        _core.Statistics.Add(CacheCount.Replayed);
+        Announce?.Invoke(new Change(ChangeKind.Tag, tag.Name, 0, version));
         return true;
     }
 
@@ -295,14 +337,14 @@ internal sealed class SharedWriter : IAsyncDisposable
 
         if (outcome == SharedOutcome.Unavailable)
         {
-            // A change that fails while the tier works must not stand in the way of the others; a value that it will not take is given up.
+            // A value that the tier will not take while it works is given up; that the key changed is still to be said.
             change.Attempts++;
-            if (change is { Kind: MissedKind.Write, Attempts: > 3 })
+            if (change is { Kind: MissedKind.Write, Attempts: > 3 } && _shared!.IsOpenForCalls)
             {
                 _missed.AddKey(key, MissedKind.Remove);
             }
 
-            return _shared!.IsOpenForCalls;
+            return false;
         }
 
         _missed.Done(key, change);

@@ -20,9 +20,11 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
         core.Statistics.Add(CacheCount.Invalidation);
         TagState[]? states = core.Invalidations.Resolve(tags);
         SharedStamp? stamp = null;
+        SharedBudget budget = default;
         if (core.Shared is not null && policy.WritesShared)
         {
-            bool known = await core.Versions!.EnsureAsync(states).ConfigureAwait(false);
+            budget = core.Shared.Budget(hasStale: false);
+            bool known = await core.Versions!.EnsureAsync(states, budget).ConfigureAwait(false);
             stamp = core.Versions.Take(states);
 
             // Without known versions the frame is good for nobody but is still logged: its replay stamps nothing and removes.
@@ -33,8 +35,7 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
         MadeEntry<T> made = core.Entries.Make(key, value, isAbsent: false, policy, new EntryFacts(start, states, 0, null, null), stamp);
         if (made.IsOversized)
         {
-            core.Statistics.Add(CacheCount.Oversized);
-            CachingLog.Oversized(core.Logger, core.Name, typeof(T), core.Settings.MaxPayload);
+            core.NoteOversized<T>(key);
             await InvalidateAsync(key, isRemoval: true).ConfigureAwait(false);
             return;
         }
@@ -54,7 +55,11 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
             }
         }
 
-        core.Guard?.Exists(key);
+        if (value is not null)
+        {
+            core.Guard?.Exists(key);
+        }
+
         if (core.Shared is null || !policy.WritesShared)
         {
             return;
@@ -63,11 +68,11 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
         await WaitAsync(writing).ConfigureAwait(false);
         if (made.Frame is not null)
         {
-            await writer.SetAsync(key, new SharedWrite(core.KeyPrefix + key, made.Frame, made.TimeToLive)).ConfigureAwait(false);
+            await writer.SetAsync(key, new SharedWrite(core.KeyPrefix + key, made.Frame, made.TimeToLive), budget).ConfigureAwait(false);
         }
         else
         {
-            await writer.InvalidateAsync(key, isRemoval: true).ConfigureAwait(false);
+            await writer.InvalidateAsync(key, isRemoval: true, budget).ConfigureAwait(false);
         }
 
         lock (stripe.Lock)
@@ -85,6 +90,7 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
     public async ValueTask InvalidateAsync(string key, bool isRemoval)
     {
         core.Statistics.Add(CacheCount.Invalidation);
+        core.Events.Raise(isRemoval ? CacheEventKind.Removed : CacheEventKind.Expired, key);
         List<Task>? writing = core.Shared is { IsAtomic: false } ? [] : null;
         InvalidateLocal(key, isRemoval, writing);
         if (core.Shared is null)
@@ -93,7 +99,7 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
         }
 
         await WaitAsync(writing).ConfigureAwait(false);
-        await writer.InvalidateAsync(key, isRemoval).ConfigureAwait(false);
+        await writer.InvalidateAsync(key, isRemoval, core.Shared.Budget(hasStale: false)).ConfigureAwait(false);
         InvalidateLocal(key, isRemoval, null);
     }
 
@@ -101,6 +107,7 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
     public async ValueTask InvalidateTagAsync(string name, bool isRemoval)
     {
         core.Statistics.Add(CacheCount.Invalidation);
+        core.Events.Raise(CacheEventKind.TagInvalidated, default, name);
         TagState tag = name == Invalidations.NamespaceTag ? core.Invalidations.Namespace : core.Invalidations.Tags.Get(name);
         tag.Invalidate(core.Invalidations.Count.Next(), isRemoval);
         if (ReferenceEquals(tag, core.Invalidations.Namespace) && isRemoval)

@@ -12,7 +12,7 @@ namespace Resilience.Context;
 /// The scope itself is the object that the <see cref="AsyncLocal{T}"/> holds; everything it carries hangs on one reference. Every captured
 /// <see cref="ExecutionContext"/> shares that holder, so ending the scope, which exchanges the reference for a few bytes, empties all of
 /// them at once. The state is never pooled: a reader that raced the end sees its own old data, never another request's.
-/// <see cref="Begin"/> is synchronous on purpose: an AsyncLocal that is set in an async method is lost to its caller.
+/// <see cref="Begin(ScopeOptions, string, int)"/> is synchronous on purpose: an AsyncLocal that is set in an async method is lost to its caller.
 /// All members are thread-safe.
 /// </remarks>
 public sealed class RequestScope : IDisposable, IAsyncDisposable
@@ -55,7 +55,7 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
                 if (record is EndedScope ended)
                 {
                     // Nobody had asked before the end, so any new one is as good.
-                    Interlocked.CompareExchange(ref _record, new EndedScope(null, null, ScopeId.Next(), ended.Cause), record);
+                    Interlocked.CompareExchange(ref _record, EndedScope.For(ended.Parent, null, ScopeId.Next(), ended.Cause), record);
                 }
                 else
                 {
@@ -101,8 +101,21 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
     public static RequestScope Begin(ScopeOptions? options = null, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
     {
         options ??= ScopeOptions.None;
+        return Begin(options, options.Aborted, file, line);
+    }
+
+    /// <summary>Begins a scope in this flow, as the simpler overload does, with options that many scopes share and a token of its own.</summary>
+    /// <param name="options">What it begins with, but for <see cref="ScopeOptions.Aborted"/>.</param>
+    /// <param name="aborted">A token whose cancellation ends the work; it takes the place of the options' own.</param>
+    /// <param name="file">Filled in by the compiler, for the leak detector.</param>
+    /// <param name="line">Filled in by the compiler, for the leak detector.</param>
+    /// <returns>The scope; dispose it where the work ends.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">A timeout is negative and not infinite.</exception>
+    public static RequestScope Begin(ScopeOptions options, CancellationToken aborted, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0)
+    {
+        ArgumentNullException.ThrowIfNull(options);
         RequestScope? scope;
-        while (!TryBegin(Current, options, file, line, out scope))
+        while (!TryBegin(Current, options, file, line, aborted, out scope))
         {
             // The parent ended between being read and taking the child: its own parent is current now.
         }
@@ -118,7 +131,7 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
     /// <exception cref="ScopeEndedException">This scope has ended.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A timeout is negative and not infinite.</exception>
     public RequestScope BeginChild(ScopeOptions? options = null, [CallerFilePath] string file = "", [CallerLineNumber] int line = 0) =>
-        TryBegin(this, options ?? ScopeOptions.None, file, line, out RequestScope? child) ? child : throw Ended("beginning a child");
+        TryBegin(this, options ?? ScopeOptions.None, file, line, options?.Aborted ?? default, out RequestScope? child) ? child : throw Ended("beginning a child");
 
     /// <summary>Runs work in a scope of its own, inside the current one, and ends the scope when the work is done or has failed.</summary>
     /// <typeparam name="TState">What the work needs, so that it can be a static lambda that captures nothing.</typeparam>
@@ -313,7 +326,7 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
         return previous;
     }
 
-    private static bool TryBegin(RequestScope? parent, ScopeOptions options, string file, int line, [NotNullWhen(true)] out RequestScope? scope)
+    private static bool TryBegin(RequestScope? parent, ScopeOptions options, string file, int line, CancellationToken aborted, [NotNullWhen(true)] out RequestScope? scope)
     {
         ScopeState? inherited = null;
         (string? Text, long Number) id = (options.Id, 0);
@@ -329,7 +342,7 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
             id = options.Id is null ? inherited.ShareId() : id;
         }
 
-        var state = new ScopeState(parent, inherited, options, id);
+        var state = new ScopeState(parent, inherited, options, id, aborted);
         scope = new RequestScope(state);
 
         // Watched before its parent knows it: from then on its parent may end it.
@@ -357,7 +370,7 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
 
         if (Volatile.Read(ref _record) is EndedScope { Parent: { } parent } ended && !ReferenceEquals(parent, scope))
         {
-            ended.Parent = scope;
+            ended.SkipTo(scope);
         }
 
         return scope;

@@ -72,7 +72,8 @@ public sealed class ScopeMonitor : IDisposable
         Leaks?.Track(scope, state, file, line);
         if (Metrics.IsLifetimeEnabled)
         {
-            state.Begun = _clock.Milliseconds;
+            // Zero says that nobody measures, and a clock of a test may begin there.
+            state.Begun = Math.Max(1, _clock.Milliseconds);
             Metrics.Begun();
         }
     }
@@ -81,7 +82,7 @@ public sealed class ScopeMonitor : IDisposable
     {
         if (state.Slot is { } slot)
         {
-            ScopeLeakDetector.Untrack(slot);
+            Leaks!.Untrack(state, slot);
         }
 
         if (state.Begun != 0)

@@ -27,7 +27,10 @@ public sealed class ScopeOptions
     /// <summary>How much the work matters; the parent's priority, or <see cref="Priority.Normal"/>, when <see langword="null"/>.</summary>
     public Priority? Priority { get; init; }
 
-    /// <summary>A token whose cancellation ends the work: for a request, the host's "the client has gone". It is linked, never handed out.</summary>
+    /// <summary>
+    /// A token whose cancellation ends the work: for a request, the host's "the client has gone". It is linked, never handed out. Options that many
+    /// scopes share leave it out and give it to <see cref="RequestScope.Begin(ScopeOptions, CancellationToken, string, int)"/>.
+    /// </summary>
     public CancellationToken Aborted { get; init; }
 
     /// <summary>The clock; the parent's, or the system's, when <see langword="null"/>.</summary>
@@ -35,6 +38,12 @@ public sealed class ScopeOptions
 
     /// <summary>What watches the scope; the parent's, or <see cref="ScopeMonitor.Default"/>, when <see langword="null"/>.</summary>
     public ScopeMonitor? Monitor { get; init; }
+
+    /// <summary>
+    /// Whether the leak detector never keeps the stack of who begins the scope, which costs some microseconds: for a place in a framework whose stack
+    /// is always the same. False by default.
+    /// </summary>
+    public bool SkipStack { get; init; }
 
     /// <summary>
     /// Whether the scope is meant to live for long, as that of a web socket is: the leak detector then neither reports nor ends it by its

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Resilience.Degrade;
@@ -14,7 +15,8 @@ public static class DegradationServiceCollectionExtensions
     public const string DefaultPath = "Resilience:Degrade";
 
     /// <summary>
-    /// Adds <see cref="IDegradation"/> with settings from the application's configuration at <c>Resilience:Degrade</c>. Calling it again changes nothing.
+    /// Adds <see cref="IDegradation"/> with settings from the application's configuration at <c>Resilience:Degrade</c>, and the health check
+    /// <c>resilience-pressure</c>. Calling it again changes nothing.
     /// </summary>
     /// <param name="services">The services.</param>
     public static IDegradationBuilder AddDegradation(this IServiceCollection services) => Add(services, null, DefaultPath);
@@ -56,9 +58,15 @@ public static class DegradationServiceCollectionExtensions
                 provider.GetRequiredService<FeatureBook>(),
                 provider.GetRequiredKeyedService<LiveSettings<DegradeSettings>>(""),
                 provider.GetRequiredService<DegradeMetrics>(),
-                provider.GetRequiredService<ILogger<PressureMonitor>>()));
+                provider.GetRequiredService<ILogger<PressureMonitor>>(),
+                provider.GetServices<IPressureSignalSource>()));
             services.AddHostedService(provider => provider.GetRequiredService<PressureMonitor>());
             services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, DegradationStartup>());
+            services.AddHealthChecks().Add(new HealthCheckRegistration(
+                PressureHealthCheck.Name,
+                static provider => new PressureHealthCheck(provider.GetRequiredService<PressureMonitor>(), provider.GetRequiredService<IDegradation>()),
+                HealthStatus.Unhealthy,
+                ["resilience", "degrade", "ready"]));
         }
 
         return new Builder(services);

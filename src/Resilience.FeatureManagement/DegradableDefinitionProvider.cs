@@ -7,7 +7,7 @@ namespace Resilience.FeatureManagement;
 /// Puts degradation in front of the definitions of features: while a declared feature is off, its definition is "disabled", whatever filters it has. All
 /// that asks for definitions follows: feature managers, snapshots, <c>[FeatureGate]</c>, variants.
 /// </summary>
-/// <remarks>Thread-safe.</remarks>
+/// <remarks>Thread-safe. Within a request scope all answers come from one snapshot, as everywhere.</remarks>
 internal sealed class DegradableDefinitionProvider(IFeatureDefinitionProvider inner, IDegradation degradation) : IFeatureDefinitionProvider
 {
     public async Task<FeatureDefinition> GetFeatureDefinitionAsync(string featureName)
@@ -17,7 +17,7 @@ internal sealed class DegradableDefinitionProvider(IFeatureDefinitionProvider in
             return await inner.GetFeatureDefinitionAsync(featureName).ConfigureAwait(false);
         }
 
-        if (degradation.StateOf(feature) == FeatureState.Off)
+        if (IsOff(feature))
         {
             return Disabled(featureName);
         }
@@ -28,13 +28,23 @@ internal sealed class DegradableDefinitionProvider(IFeatureDefinitionProvider in
 
     public async IAsyncEnumerable<FeatureDefinition> GetAllFeatureDefinitionsAsync()
     {
+        var seen = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
         await foreach (FeatureDefinition definition in inner.GetAllFeatureDefinitionsAsync().ConfigureAwait(false))
         {
-            yield return Feature.TryGet(definition.Name, out Feature? feature) && degradation.StateOf(feature) == FeatureState.Off
-                ? Disabled(definition.Name)
-                : definition;
+            seen.Add(definition.Name);
+            yield return Feature.TryGet(definition.Name, out Feature? feature) && IsOff(feature) ? Disabled(definition.Name) : definition;
+        }
+
+        foreach (Feature feature in Feature.All)
+        {
+            if (!seen.Contains(feature.Name))
+            {
+                yield return IsOff(feature) ? Disabled(feature.Name) : Enabled(feature.Name);
+            }
         }
     }
+
+    private bool IsOff(Feature feature) => degradation.Decide(feature).State == FeatureState.Off;
 
     private static FeatureDefinition Disabled(string name) => new() { Name = name, Status = FeatureStatus.Disabled };
 

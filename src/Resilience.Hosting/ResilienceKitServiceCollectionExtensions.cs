@@ -1,9 +1,15 @@
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
+using Resilience.Degrade;
 using Resilience.Hosting;
 using Resilience.Hosting.Configuration;
 using Resilience.Hosting.Health;
+using Resilience.Hosting.Pipelines;
+using Resilience.Hosting.Wiring;
+using Resilience.Redis;
 using Resilience.Settings;
 
 namespace Microsoft.Extensions.DependencyInjection;
@@ -12,27 +18,37 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class ResilienceKitServiceCollectionExtensions
 {
     /// <summary>
-    /// Adds request scopes, caches, features, admission and, where it is configured, Redis, all read from the section <c>Resilience</c>. Pools need
-    /// to know how a resource is made: add them through <paramref name="configure"/>. Calling it twice is harmless.
+    /// Adds request scopes, caches, features, admission and, where it is configured, Redis, all read from the section <c>Resilience</c>, and joins
+    /// them to one another. Pools need to know how a resource is made: add them through <paramref name="configure"/>. Calling it twice is harmless.
     /// </summary>
     /// <remarks>
-    /// Nothing starts a thread or opens a socket before the host starts. When it starts, all settings are validated, and every error
-    /// is reported at once with its configuration path; from then on they reload live, and a reload with an error changes nothing.
+    /// <para>Nothing starts a thread or opens a socket before the host starts. When it starts, all settings are validated, and every error
+    /// is reported at once with its configuration path; from then on they reload live, and a reload with an error changes nothing.</para>
+    /// <para>Every client of the <see cref="IHttpClientFactory"/> is bounded by the deadline of the request that calls it and told nothing about it;
+    /// <c>AddRequestScopePropagation()</c> on a client also sends deadline, id, priority and baggage.</para>
     /// </remarks>
     /// <param name="services">The services.</param>
     /// <param name="configuration">The configuration that has the section <c>Resilience</c>.</param>
-    /// <param name="configure">Adds caches, pools and features by name.</param>
+    /// <param name="configure">Adds caches, pools, features and pipelines by name.</param>
     public static IResilienceKitBuilder AddResilienceKit(this IServiceCollection services, IConfiguration configuration, Action<IResilienceKitBuilder>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(configuration);
         services.TryAddSingleton(configuration);
         var kit = new ResilienceKitBuilder(services, configuration);
+        bool isFirst = !services.Any(static service => service.ServiceType == typeof(KitBlocks));
         services.AddRequestScopes();
         services.AddDegradation().AddSystemSignals().AddAdmission();
         services.AddResilienceDashboard();
+        KitPipelines.Add(services);
         AddCaches(kit);
-        AddSettingsChecks(services);
+        if (isFirst)
+        {
+            BoundHttpClients(services);
+            AddWiring(services);
+            AddHealthChecks(services);
+        }
+
         configure?.Invoke(kit);
         return kit;
     }
@@ -55,15 +71,37 @@ public static class ResilienceKitServiceCollectionExtensions
         }
     }
 
-    private static void AddSettingsChecks(IServiceCollection services)
+    private static void AddWiring(IServiceCollection services)
     {
-        services.TryAddEnumerable(ServiceDescriptor.Singleton<ISettingsCheck, KitSections>());
-        services.AddHealthChecks();
-        services.Configure<HealthCheckServiceOptions>(options =>
+        services.AddSingleton<KitBlocks>();
+        services.AddSingleton<IPressureSignalSource, BlockSignals>();
+        services.AddSingleton<IConfigureOptions<DegradeSettings>, AdmissionDefaults>();
+        services.AddSingleton<ISettingsCheck, KitSections>();
+        services.AddSingleton<ISettingsCheck, PipelineNames>();
+        services.AddSingleton<IHostedService, FeatureWiring>();
+    }
+
+    /// <summary>No call lasts longer than the request that makes it. What a request carries is for those whom the application tells it to.</summary>
+    private static void BoundHttpClients(IServiceCollection services) =>
+        services.ConfigureHttpClientDefaults(static client => client.AddRequestScopePropagation(static options =>
         {
-            if (options.Registrations.All(registration => registration.Name != SettingsHealthCheck.Name))
+            options.SendDeadline = false;
+            options.SendRequestId = false;
+            options.SendPriority = false;
+            options.SendBaggage = false;
+        }));
+
+    /// <summary>Redis' own and what liveness is come after all others, whenever those are added: whether there is a Redis is known only then.</summary>
+    private static void AddHealthChecks(IServiceCollection services)
+    {
+        services.AddHealthChecks().Add(new HealthCheckRegistration(SettingsHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<SettingsHealthCheck>, HealthStatus.Degraded, ["ready"]));
+        services.AddOptions<HealthCheckServiceOptions>().PostConfigure<IServiceProvider>(static (options, provider) =>
+        {
+            // Memory that only a restart frees is what liveness is for; nothing else of the kit's may fail it.
+            options.Registrations.FirstOrDefault(static check => check.Name == "resilience-pressure")?.Tags.Add("live");
+            if (provider.GetService<RedisConnection>() is { IsConfigured: true } && options.Registrations.All(static check => check.Name != RedisHealthCheck.Name))
             {
-                options.Registrations.Add(new HealthCheckRegistration(SettingsHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<SettingsHealthCheck>, HealthStatus.Degraded, ["ready"]));
+                options.Registrations.Add(new HealthCheckRegistration(RedisHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<RedisHealthCheck>, HealthStatus.Degraded, ["ready"]));
             }
         });
     }

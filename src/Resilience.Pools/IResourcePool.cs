@@ -9,6 +9,31 @@ public interface IResourcePool
     /// <summary>The state of the pool now. Costs a walk over its places; thread-safe.</summary>
     PoolSnapshot Snapshot();
 
+    /// <summary>How much of the pool is wanted now: what a pressure signal reads ten times a second, so it allocates nothing. Thread-safe.</summary>
+    PoolOccupancy Occupancy
+    {
+        get
+        {
+            PoolSnapshot snapshot = Snapshot();
+            return new PoolOccupancy(snapshot.Leased, snapshot.Waiting, snapshot.Limit, snapshot.Backend);
+        }
+    }
+
+    /// <summary>The name of the feature that the pool serves, as <see cref="PoolOptions.Feature"/> has it; <see langword="null"/> when it serves none.</summary>
+    string? Feature => null;
+
+    /// <summary>
+    /// Whether the pool yields: those who wait are served strictly by priority, even where <see cref="PoolOptions.Priorities"/> is off, and nobody is
+    /// let forward for having waited long. For the time in which what the pool serves has to give way; false at first.
+    /// </summary>
+    bool YieldsToPriority
+    {
+        get => false;
+        set
+        {
+        }
+    }
+
     /// <summary>Replaces all resources that exist now; see <see cref="ResourcePool{T}.ClearAsync"/>.</summary>
     /// <param name="pace">Over how long the idle ones are spread.</param>
     /// <param name="cancellationToken">Ends the wait, not the clearing.</param>

@@ -141,9 +141,22 @@ public sealed class PoolOptions : ISettings
 
     /// <summary>
     /// Whether a flow that waits for a resource while it holds one of the same pool is told so in the exception: the usual deadlock.
-    /// Costs some 100 ns and 100 B a lease. Default <see langword="null"/>: in the Development environment only. Read at start.
+    /// Costs some 100 ns and 100 B a lease. Default <see langword="null"/>: in the Development environment always, elsewhere for a minute
+    /// from each exhaustion on, so that of a deadlock that recurs the second report names it. Read at start.
     /// </summary>
     public bool? DetectNestedAcquire { get; set; }
+
+    /// <summary>
+    /// The feature that the pool serves; none by default. While it is degraded or off, those who wait are served strictly by priority. Needs
+    /// <c>AddResilienceKit()</c>, which joins the two.
+    /// </summary>
+    public string? Feature { get; set; }
+
+    /// <summary>
+    /// The name of the Polly pipeline that each creation runs in, from <c>ResiliencePipelineProvider&lt;string&gt;</c>; none by default. All its attempts
+    /// together are bounded by <see cref="CreateTimeout"/>. Read at start.
+    /// </summary>
+    public string? Pipeline { get; set; }
 
     /// <summary>The rate limit in front of the pool; none by default.</summary>
     public PoolRateLimitOptions RateLimit { get; private set; } = new();

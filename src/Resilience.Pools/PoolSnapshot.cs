@@ -51,6 +51,9 @@ public sealed record PoolSnapshot
     /// <summary>How many leaks were reported, since the pool was made.</summary>
     public required long Leaks { get; init; }
 
+    /// <summary>How long ago the last leak was reported; <see langword="null"/> if none ever was.</summary>
+    public TimeSpan? SinceLastLeak { get; init; }
+
     /// <summary>How many leases were reclaimed, since the pool was made.</summary>
     public required long Reclaims { get; init; }
 
@@ -106,4 +109,15 @@ public sealed record PoolHolder
         (_, null or "") => $"'{Tag}'",
         _ => $"'{Tag}' {Path.GetFileName(File)}:{Line}",
     };
+}
+
+/// <summary>How much of a pool is wanted at a moment.</summary>
+/// <param name="Leased">How many resources are leased.</param>
+/// <param name="Waiting">How many callers wait.</param>
+/// <param name="Limit">How many resources may exist.</param>
+/// <param name="Backend">Whether resources can be created.</param>
+public readonly record struct PoolOccupancy(int Leased, int Waiting, int Limit, PoolBackendState Backend)
+{
+    /// <summary>The leased share, from 0 to 1; above 1 only while the pool shrinks.</summary>
+    public double Utilization => Limit > 0 ? (double)Leased / Limit : 0;
 }

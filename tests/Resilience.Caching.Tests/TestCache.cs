@@ -34,4 +34,37 @@ internal static class TestCache
     /// <summary>A value that must be there already: its factory fails the test.</summary>
     public static ValueTask<string> GetCachedAsync(this ResilientCache cache, string key, string[]? tags = null) =>
         cache.GetAsync<string>(key, _ => throw new InvalidOperationException("The source was asked."), null, tags);
+
+    /// <summary>Gets a value from a factory that sees its load.</summary>
+    public static ValueTask<T> LoadAsync<T>(this ResilientCache cache, string key, Func<CacheLoad<T>, T> factory, CacheEntryOptions? options = null, string[]? tags = null) =>
+        cache.GetOrCreateAsync<T>(key, (load, _) => new ValueTask<T>(factory(load)), options, tags);
+
+    /// <summary>Gets many from a synchronous factory.</summary>
+    public static ValueTask<IReadOnlyDictionary<string, string>> ManyAsync(this ResilientCache cache, string[] keys, Func<IReadOnlyList<string>, IEnumerable<(string Key, string Value)>> factory, CacheEntryOptions? options = null, string[]? tags = null) =>
+        cache.GetOrCreateManyAsync<int, string>(keys, 0, (asked, _, _) => new ValueTask<IReadOnlyDictionary<string, string>>(factory(asked).ToDictionary(pair => pair.Key, pair => pair.Value)), options, tags);
+
+    /// <summary>Waits for a condition that is bound to come true.</summary>
+    public static void Until(Func<bool> condition, string what = "what was waited for") =>
+        Assert.True(SpinWait.SpinUntil(condition, TimeSpan.FromSeconds(30)), $"Not within 30 s: {what}.");
+
+    /// <summary>
+    /// Moves the clock on step by step until a condition comes true. Each step leaves what it woke a moment to run, or a busy machine would
+    /// see timeouts pass before the work that they bound had begun.
+    /// </summary>
+    public static void Drive(ManualTimeProvider time, TimeSpan step, Func<bool> condition, string what)
+    {
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        while (!SpinWait.SpinUntil(condition, TimeSpan.FromMilliseconds(5)))
+        {
+            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"Not within 60 s: {what}.");
+            time.Advance(step);
+        }
+    }
+
+    /// <summary>Bounds a wait that must end by itself.</summary>
+    public static Task<T> Soon<T>(this Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(30));
+
+    public static Task<T> Soon<T>(this ValueTask<T> task) => task.AsTask().WaitAsync(TimeSpan.FromSeconds(30));
+
+    public static Task Soon(this Task task) => task.WaitAsync(TimeSpan.FromSeconds(30));
 }

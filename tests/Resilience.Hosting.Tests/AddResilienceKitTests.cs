@@ -73,6 +73,20 @@ public sealed class AddResilienceKitTests
     }
 
     [Fact]
+    public async Task Kit_SettingsInCode_HoldWhereTheConfigurationSaysNothing()
+    {
+        await using KitHost kit = await KitHost.StartAsync(
+            kit => kit
+                .AddCache("products", options => options.Expiration = TimeSpan.FromSeconds(7))
+                .AddPool<object>("others", static (_, _) => new ValueTask<object>(new object()), options => (options.MaxSize, options.MinIdle) = (7, 2)),
+            null,
+            ("Resilience:Pools:others:MaxSize", "9"));
+
+        Assert.Equal(TimeSpan.FromSeconds(7), kit.Services.GetRequiredKeyedService<LiveSettings<Caching.CacheOptions>>("products").Current.Expiration);
+        Assert.Equal((9, 2), (kit.Pool<object>("others").Snapshot().MaxSize, kit.Pool<object>("others").Snapshot().MinIdle));
+    }
+
+    [Fact]
     public void Build_NothingIsStartedBeforeTheHost()
     {
         int before = Process.GetCurrentProcess().Threads.Count;

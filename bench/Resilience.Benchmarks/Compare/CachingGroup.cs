@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Caching.Hybrid;
@@ -143,6 +144,15 @@ internal sealed class CachingGroup : ICompareGroup, IDisposable
             for (int i = 0; i < operations; i++)
             {
                 Sink.Keep(await cache.GetOrCreateAsync<int, string>(batch[i % 100], 0, static (_, _, _) => new ValueTask<string>(""), shared));
+            }
+        }));
+        int next = 0;
+        cases.Add(CompareCase.Async("ours over Redis: miss, synchronous factory", () => async operations =>
+        {
+            for (int i = 0; i < operations; i++)
+            {
+                string key = string.Create(CultureInfo.InvariantCulture, $"miss:{Interlocked.Increment(ref next)}");
+                Sink.Keep(await cache.GetOrCreateAsync<string, string>(key, key, static (_, state, _) => new ValueTask<string>(state)));
             }
         }));
         cases.Add(CompareCase.Async("ours over Redis: 100 single reads", () => async operations =>

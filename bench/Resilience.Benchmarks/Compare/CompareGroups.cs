@@ -11,10 +11,12 @@ internal static class CompareGroups
         ["degrade"] = () => new DegradeGroup(),
         ["pools"] = () => new PoolsGroup(),
         ["pools-postgres"] = () => new PoolsPostgresGroup(),
-        ["local-read"] = () => new LocalTierGroup(),
+        ["local-read"] = () => new LocalTierGroup(threads: 1),
+        ["local-read-2"] = () => new LocalTierGroup(threads: 2),
         ["local-write"] = () => new LocalWriteGroup(),
         ["guard-100k"] = () => new GuardGroup(100_000),
         ["guard-10m"] = () => new GuardGroup(10_000_000),
         ["caching"] = () => new CachingGroup(),
+        ["hosting"] = () => new HostingGroup(),
     };
 }

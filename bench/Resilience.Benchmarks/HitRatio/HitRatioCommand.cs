@@ -12,11 +12,13 @@ namespace Resilience.Benchmarks.HitRatio;
 internal static class HitRatioCommand
 {
     public const string Usage = """
-          hitratio [FILE capacity ...] [--threads N] [--policy NAME]
+          hitratio [FILE capacity ...]... [--threads N] [--policy NAME]
               hit ratios of LRU, OPT and the local tiers: on FILE (gzip of little-endian 32-bit keys) or on ../shared/data/traces where
               present, and on a Zipf trace without and with a scan; with threads, the tiers are read by so many at once
-          hitratio --pauses
-              how long single reads and writes of a full tier take at most, as a histogram, next to those of a bare dictionary
+          hitratio --pauses [--threads N]
+              how long single reads and writes take at most, as a histogram, next to those of a bare dictionary
+          hitratio --memory
+              bytes per entry of the local tiers and of a bare dictionary, beside key and entry
         """;
 
     private const int ZipfCapacity = 10_000;
@@ -24,39 +26,39 @@ internal static class HitRatioCommand
 
     public static int Run(string[] arguments)
     {
-        int threads = 1;
-        string? only = null;
-        var files = new List<string>();
-        for (int i = 0; i < arguments.Length; i++)
+        try
         {
-            switch (arguments[i])
+            HitRatioOptions options = HitRatioOptions.Parse(arguments);
+            if (options.Pauses)
             {
-                case "--threads" when i + 1 < arguments.Length:
-                    threads = int.Parse(arguments[++i], CultureInfo.InvariantCulture);
-                    break;
-                case "--pauses":
-                    PauseHistogram.Print();
-                    return 0;
-                case "--policy" when i + 1 < arguments.Length:
-                    only = arguments[++i];
-                    break;
-                default:
-                    files.Add(arguments[i]);
-                    break;
+                PauseHistogram.Print(options.Threads);
             }
-        }
+            else if (options.Memory)
+            {
+                MemoryPerEntry.Print();
+            }
+            else
+            {
+                PrintRatios(options);
+            }
 
-        Console.Out.WriteLine("trace\tcapacity\tpolicy\thit_percent");
-        foreach (Trace trace in files.Count > 0 ? FromFile(files) : FromFolder())
+            return 0;
+        }
+        catch (Exception exception) when (exception is ArgumentException or IOException or InvalidDataException or UnauthorizedAccessException)
         {
-            Print(trace, threads, only);
+            Console.Error.WriteLine(exception.Message);
+            return 2;
         }
-
-        return 0;
     }
 
-    private static IEnumerable<Trace> FromFile(List<string> arguments) =>
-        [Trace.Read(arguments[0], [.. arguments.Skip(1).Select(text => int.Parse(text, CultureInfo.InvariantCulture))])];
+    private static void PrintRatios(HitRatioOptions options)
+    {
+        Console.Out.WriteLine("trace\tcapacity\tpolicy\thit_percent");
+        foreach (Trace trace in options.Files.Count > 0 ? options.Files.Select(file => Trace.Read(file.File, file.Capacities)) : FromFolder())
+        {
+            Print(trace, options.Threads, options.Policy);
+        }
+    }
 
     private static IEnumerable<Trace> FromFolder()
     {

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Runtime.InteropServices;
 
@@ -13,14 +14,36 @@ internal sealed record Trace(string Name, int[] Keys, int[] Capacities, int Judg
     private const int ZipfKeys = 1_000_000;
     private const int ZipfReads = 2_000_000;
 
-    /// <summary>Reads a gzip stream of little-endian 32-bit integers.</summary>
+    /// <summary>Reads a gzip stream of little-endian 32-bit integers, whatever they are, and numbers them from 0 in order of first appearance.</summary>
+    /// <exception cref="InvalidDataException">It is no such stream.</exception>
     public static Trace Read(string path, params int[] capacities)
     {
         using var gzip = new GZipStream(File.OpenRead(path), CompressionMode.Decompress);
         var bytes = new MemoryStream();
-        gzip.CopyTo(bytes);
-        string name = Path.GetFileName(path);
-        return new Trace(name[..name.IndexOf('.', StringComparison.Ordinal)], MemoryMarshal.Cast<byte, int>(bytes.GetBuffer().AsSpan(0, (int)bytes.Length)).ToArray(), capacities);
+        try
+        {
+            gzip.CopyTo(bytes);
+        }
+        catch (InvalidDataException exception)
+        {
+            throw new InvalidDataException($"{path} is not a gzip stream: {exception.Message}", exception);
+        }
+
+        if (bytes.Length == 0 || bytes.Length % sizeof(int) != 0)
+        {
+            throw new InvalidDataException($"{path} holds {bytes.Length} bytes, which are no 32-bit keys.");
+        }
+
+        var numbers = new Dictionary<int, int>();
+        int[] keys = new int[bytes.Length / sizeof(int)];
+        for (int i = 0; i < keys.Length; i++)
+        {
+            int key = BinaryPrimitives.ReadInt32LittleEndian(bytes.GetBuffer().AsSpan(i * sizeof(int)));
+            ref int number = ref CollectionsMarshal.GetValueRefOrAddDefault(numbers, key, out bool isKnown);
+            keys[i] = number = isKnown ? number : numbers.Count - 1;
+        }
+
+        return new Trace(Path.GetFileName(path).Split('.')[0], keys, capacities);
     }
 
     /// <summary>Reads of keys by Zipf's law, exponent 0.99.</summary>

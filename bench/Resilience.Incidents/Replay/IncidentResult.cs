@@ -16,11 +16,22 @@ internal sealed class IncidentResult
 
     public IReadOnlyList<Plot> Plots => _plots;
 
+    /// <summary>The row for the overview; <see langword="null"/> when the replay broke.</summary>
+    public FigureRow? Told { get; private set; }
+
     public bool Passed => _checks.Count > 0 && _checks.TrueForAll(static check => check.Passed);
 
     public IncidentResult Row(string what, string naive, string kit)
     {
         _rows.Add(new FigureRow(what, naive, kit));
+        return this;
+    }
+
+    /// <summary>The row that tells the whole in one line; the first one stands in the overview.</summary>
+    public IncidentResult Headline(string what, string naive, string kit)
+    {
+        Row(what, naive, kit);
+        Told ??= _rows[^1];
         return this;
     }
 

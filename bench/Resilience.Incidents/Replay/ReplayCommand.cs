@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Resilience.Incidents.Incidents;
 using Resilience.Incidents.Report;
+using Resilience.Incidents.Soak;
 
 namespace Resilience.Incidents.Replay;
 
@@ -12,6 +13,11 @@ internal static class ReplayCommand
         if (args is [ServiceProcess.Verb, ..])
         {
             return await ServiceProcess.RunAsync(args[1..]);
+        }
+
+        if (args is [SoakCommand.Verb, ..])
+        {
+            return await SoakAsync(args[1..]);
         }
 
         ReplayOptions options;
@@ -56,6 +62,22 @@ internal static class ReplayCommand
         }
 
         return finished.TrueForAll(static done => done.Passed) ? 0 : 1;
+    }
+
+    private static async Task<int> SoakAsync(string[] args)
+    {
+        SoakOptions options;
+        try
+        {
+            options = SoakOptions.Parse(args);
+        }
+        catch (FormatException exception)
+        {
+            await Console.Error.WriteLineAsync($"{exception.Message}\n\n{SoakOptions.Usage}");
+            return 2;
+        }
+
+        return await SoakCommand.RunAsync(options);
     }
 
     private static async Task<FinishedIncident> RunOneAsync(Incident incident, ReplayRun run, long start)

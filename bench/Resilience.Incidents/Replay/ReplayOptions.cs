@@ -14,6 +14,7 @@ internal sealed record ReplayOptions(IReadOnlyList<string> Names, bool Quick, do
           --seconds S    the length of each side's load, in place of the incident's own
           --report FILE  writes a self-contained page with plots
           --seed N       draws the same keys, faults and errors as the run that printed it
+        There is a soak, too: Resilience.Incidents soak; see Resilience.Incidents soak --help.
         Exit code 1 when one of them has not held what it promises, 2 for a wrong command line.
         """;
 
@@ -31,13 +32,13 @@ internal sealed record ReplayOptions(IReadOnlyList<string> Names, bool Quick, do
                     options = options with { Quick = true };
                     break;
                 case "--seconds":
-                    options = options with { Seconds = double.Parse(Value("--seconds"), CultureInfo.InvariantCulture) };
+                    options = options with { Seconds = Number("--seconds") };
                     break;
                 case "--report":
                     options = options with { Report = Value("--report") };
                     break;
                 case "--seed":
-                    options = options with { Seed = int.Parse(Value("--seed"), CultureInfo.InvariantCulture) };
+                    options = options with { Seed = (int)Number("--seed") };
                     break;
                 case var name when !name.StartsWith('-'):
                     names.Add(name);
@@ -45,6 +46,10 @@ internal sealed record ReplayOptions(IReadOnlyList<string> Names, bool Quick, do
                 default:
                     throw new FormatException($"'{arguments[i]}' is not an option.");
             }
+
+            double Number(string option) => double.TryParse(Value(option), CultureInfo.InvariantCulture, out double number) && double.IsFinite(number)
+                ? number
+                : throw new FormatException($"{option} takes a number, not '{arguments[i]}'.");
 
             string Value(string option) => ++i < arguments.Count ? arguments[i] : throw new FormatException($"{option} needs a value.");
         }

@@ -15,7 +15,8 @@ internal static class HtmlReport
         html.Append(Style());
         html.Append("</style></head><body><main>");
         html.Append("<h1>Outages, replayed</h1><p class=\"lead\">Each of these has taken somebody's service down. Here it happens again, twice: to a small service as a careful team writes it before it has been burnt, and to the same service with Resilience Kit, under the same load and the same seed. ");
-        html.Append("Requests arrive at a constant rate whether or not the last one was answered, and a latency counts from the moment at which its request was due.</p>");
+        html.Append("Requests arrive at a constant rate whether or not the last one was answered, and a latency counts from the moment at which its request was due. ");
+        html.Append("The plots have both sides on one axis: <b class=\"n\">without the kit</b>, <b class=\"k\">with the kit</b>. A verdict says whether the side with the kit has held what its page promises.</p>");
         html.Append(CultureInfo.InvariantCulture, $"<p class=\"run mono\">seed {options.Seed} · {Environment.ProcessorCount} cores · .NET {Environment.Version} · {(options.Quick ? "quick" : "full")} lengths · {finished.Count(static done => done.Passed)} of {finished.Count} held</p>");
         AppendOverview(html, finished);
         foreach (FinishedIncident done in finished)
@@ -29,11 +30,11 @@ internal static class HtmlReport
 
     private static void AppendOverview(StringBuilder html, IReadOnlyList<FinishedIncident> finished)
     {
-        html.Append("<table class=\"overview\">");
+        html.Append("<table class=\"overview\"><tr><th></th><th>outage</th><th></th><th class=\"n\">without the kit</th><th class=\"k\">with the kit</th></tr>");
         foreach (FinishedIncident done in finished)
         {
-            string key = done.Broken is null ? string.Join(" · ", done.Result.Checks.Take(2).Select(static check => $"{check.Key} {check.Measured}")) : "the replay broke";
-            html.Append(CultureInfo.InvariantCulture, $"<tr><td>{Verdict(done)}</td><td><a href=\"#{done.Incident.Name}\">{Text(done.Incident.Title)}</a></td><td class=\"mono\">{Text(key)}</td></tr>");
+            FigureRow told = done.Result.Told ?? new FigureRow("the replay broke", string.Empty, string.Empty);
+            html.Append(CultureInfo.InvariantCulture, $"<tr><td>{Verdict(done)}</td><td><a href=\"#{done.Incident.Name}\">{Text(done.Incident.Title)}</a></td><td class=\"what\">{Text(told.What)}</td><td class=\"mono\">{Text(told.Naive)}</td><td class=\"mono\">{Text(told.Kit)}</td></tr>");
         }
 
         html.Append("</table>");

@@ -15,6 +15,10 @@ internal interface IShop
     /// <returns>Its number, or <see langword="null"/> when there is no such product.</returns>
     Task<long?> PlaceOrderAsync(OrderRequest order, CancellationToken cancellationToken);
 
+    /// <summary>Gives a product a new price, and with it the next version.</summary>
+    /// <returns>The product as it is now, or <see langword="null"/> when there is none with this id.</returns>
+    Task<Product?> SetPriceAsync(int id, int priceCents, CancellationToken cancellationToken);
+
     /// <summary>What customers said about a product.</summary>
     Task<IReadOnlyList<string>> CommentsAsync(int id, CancellationToken cancellationToken);
 

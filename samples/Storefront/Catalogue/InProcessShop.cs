@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Resilience.Pools;
 using Resilience.Settings;
@@ -10,6 +11,7 @@ internal sealed class InProcessShop([FromKeyedServices(InProcessShop.Pool)] Reso
 {
     public const string Pool = "shop";
 
+    private readonly ConcurrentDictionary<int, Product> _repriced = new();
     private long _orders;
     private long _audited;
 
@@ -19,7 +21,7 @@ internal sealed class InProcessShop([FromKeyedServices(InProcessShop.Pool)] Reso
     public async Task<Product?> FindAsync(int id, CancellationToken cancellationToken)
     {
         await QueryAsync(cancellationToken);
-        return id >= 0 && id < settings.Current.Products ? ProductMaker.Make(id) : null;
+        return Exists(id) ? _repriced.GetValueOrDefault(id) ?? ProductMaker.Make(id) : null;
     }
 
     public async IAsyncEnumerable<int> IdsAsync([EnumeratorCancellation] CancellationToken cancellationToken)
@@ -34,7 +36,15 @@ internal sealed class InProcessShop([FromKeyedServices(InProcessShop.Pool)] Reso
     public async Task<long?> PlaceOrderAsync(OrderRequest order, CancellationToken cancellationToken)
     {
         await QueryAsync(cancellationToken);
-        return order.ProductId >= 0 && order.ProductId < settings.Current.Products ? Interlocked.Increment(ref _orders) : null;
+        return Exists(order.ProductId) ? Interlocked.Increment(ref _orders) : null;
+    }
+
+    public async Task<Product?> SetPriceAsync(int id, int priceCents, CancellationToken cancellationToken)
+    {
+        await QueryAsync(cancellationToken);
+        return Exists(id)
+            ? _repriced.AddOrUpdate(id, static (id, price) => Repriced(ProductMaker.Make(id), price), static (_, product, price) => Repriced(product, price), priceCents)
+            : null;
     }
 
     public Task<IReadOnlyList<string>> CommentsAsync(int id, CancellationToken cancellationToken) =>
@@ -48,6 +58,10 @@ internal sealed class InProcessShop([FromKeyedServices(InProcessShop.Pool)] Reso
         await QueryAsync(cancellationToken);
         Interlocked.Add(ref _audited, entries.Count);
     }
+
+    private static Product Repriced(Product product, int priceCents) => product with { PriceCents = priceCents, Version = product.Version + 1 };
+
+    private bool Exists(int id) => id >= 0 && id < settings.Current.Products;
 
     private ValueTask QueryAsync(CancellationToken cancellationToken) =>
         pool.RunAsync(static (connection, _, ct) => connection.QueryAsync(ct), 0, cancellationToken);

@@ -61,6 +61,15 @@ internal sealed class PostgresShop(DbDataSource database, LiveSettings<Catalogue
         return (long?)await command.ExecuteScalarAsync(cancellationToken);
     }
 
+    public async Task<Product?> SetPriceAsync(int id, int priceCents, CancellationToken cancellationToken)
+    {
+        await using DbConnection connection = await database.OpenConnectionAsync(cancellationToken);
+        await using DbCommand command = Command(connection,
+            "update products set price_cents = @price, version = version + 1 where id = @id returning name, price_cents, version", ("id", id), ("price", priceCents));
+        await using DbDataReader reader = await command.ExecuteReaderAsync(cancellationToken);
+        return await reader.ReadAsync(cancellationToken) ? new Product(id, reader.GetString(0), reader.GetInt32(1), reader.GetInt32(2)) : null;
+    }
+
     public Task<IReadOnlyList<string>> CommentsAsync(int id, CancellationToken cancellationToken) =>
         Task.FromResult(ProductMaker.Comments(id));
 

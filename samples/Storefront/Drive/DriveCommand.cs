@@ -19,10 +19,10 @@ internal static class DriveCommand
         Console.WriteLine($"The shop serves on {address}");
 
         var figures = app.Services.GetRequiredService<ShopFigures>();
-        using var driver = new Driver(address, trace, options);
+        using var driver = new Driver(address, trace, history: null);
         await driver.WarmUpAsync(interrupted.Token);
         using var sampler = new Timer(_ => figures.Sample(), null, TimeSpan.Zero, TimeSpan.FromMilliseconds(10));
-        Task run = driver.RunAsync(interrupted.Token);
+        Task run = driver.RunAsync(new DriveLoad(options.Rate, options.Requests ?? (options.Seconds is null ? trace.Length : null), options.Seconds is { } seconds ? TimeSpan.FromSeconds(seconds) : null), interrupted.Token);
         await new LiveTable(driver, figures.Read).ShowAsync(run);
         await run;
         ServiceFigures final = figures.Read();

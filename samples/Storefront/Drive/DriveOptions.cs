@@ -10,8 +10,10 @@ namespace Storefront.Drive;
 /// <param name="Seconds">How long at the most.</param>
 /// <param name="Redis">Where Redis is, when it takes part.</param>
 /// <param name="Postgres">The connection string of PostgreSQL, when it takes part.</param>
+/// <param name="Soak">Whether prices change meanwhile, every answer is judged by their history, and the process's vitals are taken at rest before and after.</param>
+/// <param name="Load">The rate of a soak as a share of what the shop turns out to do here.</param>
 /// <param name="Rest">Everything else, which goes to the host: <c>--urls</c>, <c>--Catalogue:Latency=…</c>.</param>
-internal sealed record DriveOptions(bool Drive, string? TraceFile, int? Requests, double Rate, double? Seconds, string? Redis, string? Postgres, string[] Rest)
+internal sealed record DriveOptions(bool Drive, string? TraceFile, int? Requests, double Rate, double? Seconds, string? Redis, string? Postgres, bool Soak, double? Load, string[] Rest)
 {
     private const double DefaultRate = 1_000;
     private const string DefaultRedis = "127.0.0.1:6379";
@@ -19,7 +21,7 @@ internal sealed record DriveOptions(bool Drive, string? TraceFile, int? Requests
 
     public static DriveOptions Parse(string[] args)
     {
-        var options = new DriveOptions(false, null, null, DefaultRate, null, null, null, []);
+        var options = new DriveOptions(false, null, null, DefaultRate, null, null, null, false, null, []);
         var rest = new List<string>();
         for (int i = 0; i < args.Length; i++)
         {
@@ -33,9 +35,11 @@ internal sealed record DriveOptions(bool Drive, string? TraceFile, int? Requests
                 "--seconds" => options with { Seconds = Number(name, Optional(), 1, 86_400) },
                 "--redis" => options with { Redis = Optional() ?? DefaultRedis },
                 "--postgres" => options with { Postgres = Optional() ?? DefaultPostgres },
+                "--soak" => options with { Drive = true, Soak = true },
+                "--load" => options with { Load = Number(name, Optional(), 0.01, 1) },
                 _ => options,
             };
-            if (name is not ("--drive" or "--requests" or "--rate" or "--seconds" or "--redis" or "--postgres"))
+            if (name is not ("--drive" or "--requests" or "--rate" or "--seconds" or "--redis" or "--postgres" or "--soak" or "--load"))
             {
                 rest.Add(name);
             }
@@ -44,6 +48,11 @@ internal sealed record DriveOptions(bool Drive, string? TraceFile, int? Requests
         if (options is { Drive: false } and not { Requests: null, Seconds: null })
         {
             throw new ArgumentException("--requests and --seconds go with --drive.");
+        }
+
+        if (options is { Soak: false, Load: not null })
+        {
+            throw new ArgumentException("--load goes with --soak.");
         }
 
         return options with { Rest = [.. rest] };

@@ -10,7 +10,7 @@ internal static class DriveSummary
         DriveResults results = driver.Results;
         long reads = service.LocalHits + service.SharedHits + service.SourceLoads + service.StaleServed;
         return string.Create(CultureInfo.InvariantCulture,
-            $"drive: requests={results.Sent} ok={results.Ok} errors={results.Errors} degraded={results.Degraded} p50_ms={results.Latency.Percentile(0.50):0.0} p99_ms={results.Latency.Percentile(0.99):0.0} local_hit={Share(service.LocalHits, reads)} shared_hit={Share(service.SharedHits, reads)} source_loads={service.SourceLoads} pool_max_in_use={service.PoolMaxInUse} orders={results.Orders} stale={service.StaleServed} seconds={driver.Elapsed.TotalSeconds:0.0} rate={results.Sent / Math.Max(driver.Elapsed.TotalSeconds, 0.001):0}");
+            $"drive: requests={results.Sent} ok={results.Ok} errors={results.Errors} degraded={results.Degraded} p50_ms={results.Latency.Percentile(0.50):0.0} p99_ms={results.Latency.Percentile(0.99):0.0} local_hit={Share(service.LocalHits, reads)} shared_hit={Share(service.SharedHits, reads)} source_loads={service.SourceLoads} pool_max_in_use={service.PoolMaxInUse} orders={results.Orders} stale={service.StaleServed} changes={results.Changes} wrong={results.Wrong} seconds={driver.Elapsed.TotalSeconds:0.0} rate={results.Sent / Math.Max(driver.Elapsed.TotalSeconds, 0.001):0}");
     }
 
     private static string Share(long part, long whole) =>

@@ -13,10 +13,13 @@ internal sealed class ProductPages([FromKeyedServices(ProductPages.Cache)] Hybri
     /// <summary>What most visitors buy; shown where nothing better can be said at the moment.</summary>
     private static readonly int[] TopSellers = [1, 2, 3, 4, 5];
 
+    /// <summary>The key of a product in the cache, and so in its guard.</summary>
+    public static string KeyOf(int id) => $"product:{id}";
+
     public async ValueTask<ProductPage?> FindAsync(int id, CancellationToken cancellationToken)
     {
         Product? product = await cache.GetOrCreateAsync(
-            $"product:{id}",
+            KeyOf(id),
             (shop, id),
             static (source, ct) => new ValueTask<Product?>(source.shop.FindAsync(source.id, ct)),
             cancellationToken: cancellationToken);
@@ -35,6 +38,20 @@ internal sealed class ProductPages([FromKeyedServices(ProductPages.Cache)] Hybri
             _ => [Features.Recommendations.Name, Features.Comments.Name],
         };
         return new ProductPage(product, recommendations, comments, degraded);
+    }
+
+    /// <summary>Changes a price; when this has returned, no page shows an older one.</summary>
+    public async Task<Product?> SetPriceAsync(int id, int priceCents, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await shop.SetPriceAsync(id, priceCents, cancellationToken);
+        }
+        finally
+        {
+            // In any case: when the connection broke after the commit, the change has failed for the caller and the price is new all the same.
+            await cache.RemoveAsync(KeyOf(id), CancellationToken.None);
+        }
     }
 
     private ValueTask<(IReadOnlyList<int> Ids, bool Degraded)> RecommendationsAsync(int id, CancellationToken cancellationToken) =>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http;
+using Resilience.AspNetCore.Features;
 using Resilience.AspNetCore.Scopes;
 using Resilience.Context;
 using Resilience.Degrade;
@@ -89,10 +90,20 @@ internal sealed class AdmissionMiddleware : IDisposable
         }
     }
 
-    /// <summary>Failures are quick or slow for reasons of their own; and a caller that has gone has not been served.</summary>
-    private void Leave(HttpContext context, in AdmissionTicket ticket) => _admission.Leave(
-        ticket,
-        context.Response.StatusCode < 500 && !context.RequestAborted.IsCancellationRequested ? AdmissionOutcome.Success : AdmissionOutcome.Ignore);
+    private void Leave(HttpContext context, in AdmissionTicket ticket) =>
+        _admission.Leave(ticket, IsWorkDone(context) ? AdmissionOutcome.Success : AdmissionOutcome.Ignore);
+
+    /// <summary>
+    /// Whether the controller may learn from a request. Failures are quick or slow for reasons of their own, a caller that has gone has not been served, and
+    /// what is turned away or answered by a fallback is so quick that the shortest response time would be that of no work at all.
+    /// </summary>
+    private static bool IsWorkDone(HttpContext context)
+    {
+        int status = context.Response.StatusCode;
+        bool isTurnedAway = status is StatusCodes.Status401Unauthorized or StatusCodes.Status403Forbidden or StatusCodes.Status429TooManyRequests
+            || (status == StatusCodes.Status404NotFound && context.GetEndpoint() is null);
+        return status < 500 && !isTurnedAway && !context.RequestAborted.IsCancellationRequested && context.Features.Get<FallbackAnswered>() is null;
+    }
 
     /// <summary>The settings made ready. Immutable.</summary>
     private sealed class Rules(AdmissionSettings settings)

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
+using Resilience.AspNetCore.Features;
 using Resilience.Degrade;
 
 namespace Resilience.AspNetCore;
@@ -48,6 +49,7 @@ internal sealed class DegradableEndpoint(Feature feature, RequestDelegate next, 
 
     private Task FallBackAsync(HttpContext context, CancellationToken cancellationToken)
     {
+        context.Features.Set(FallbackAnswered.Instance);
         if (fallback is null)
         {
             Refuse(context);
@@ -58,7 +60,7 @@ internal sealed class DegradableEndpoint(Feature feature, RequestDelegate next, 
     }
 
     /// <summary>A response that has started cannot be answered anew, and a bad request is no failure of the feature.</summary>
-    private static bool Handles(Exception exception, HttpContext context)
+    internal static bool Handles(Exception exception, HttpContext context)
     {
         if (context.Response.HasStarted || exception is BadHttpRequestException)
         {
@@ -71,7 +73,7 @@ internal sealed class DegradableEndpoint(Feature feature, RequestDelegate next, 
         return true;
     }
 
-    private static void Refuse(HttpContext context)
+    internal static void Refuse(HttpContext context)
     {
         context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
         context.Response.Headers.RetryAfter = Random.Shared.Next(1, 6).ToString(CultureInfo.InvariantCulture);

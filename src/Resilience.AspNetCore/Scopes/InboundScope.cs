@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -7,30 +8,51 @@ using Resilience.Context;
 namespace Resilience.AspNetCore.Scopes;
 
 /// <summary>What a request's scope begins with, by settings, endpoint and, if the caller is trusted, headers. One for each version of the settings.</summary>
-internal sealed class InboundScope(ContextSettings settings, FrozenDictionary<string, ScopeKey> keys, ScopeMonitor monitor, TimeProvider timeProvider)
+internal sealed class InboundScope(ContextSettings settings, FrozenDictionary<string, ScopeKey> keys, Func<HttpContext, bool>[] rules, ScopeMonitor monitor, TimeProvider timeProvider)
 {
     private readonly DeadlinePolicy _policy = DeadlinePolicy.From(settings);
     private readonly TrustedPeers _peers = new(settings.TrustedPeers);
     private readonly TimeSpan _defaultTimeout = settings.DefaultTimeout;
+    private readonly ConcurrentDictionary<(TimeSpan Timeout, Priority? Priority), ScopeOptions> _shared = new();
 
-    public bool IsTrusted(HttpContext context) => _peers.Contains(context.Connection.RemoteIpAddress);
+    public bool IsTrusted(HttpContext context)
+    {
+        if (_peers.IsEmpty && rules.Length == 0)
+        {
+            return false;
+        }
+
+        if (_peers.Contains(context.Connection.RemoteIpAddress))
+        {
+            return true;
+        }
+
+        foreach (Func<HttpContext, bool> trusts in rules)
+        {
+            if (trusts(context))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 
     public ScopeOptions Options(HttpContext context, bool isTrusted)
     {
         EndpointMetadataCollection? metadata = context.GetEndpoint()?.Metadata;
         TimeSpan timeout = metadata?.GetMetadata<IRequestDeadlineMetadata>()?.Timeout ?? (IsUpgrade(context) ? Timeout.InfiniteTimeSpan : _defaultTimeout);
-        IHeaderDictionary headers = context.Request.Headers;
-        return new ScopeOptions
+        Priority? priority = metadata?.GetMetadata<IPriorityMetadata>()?.Priority;
+        if (!isTrusted)
         {
-            Timeout = timeout,
-            LongLived = timeout == Timeout.InfiniteTimeSpan,
-            CallerTimeout = isTrusted ? CallerTimeout(context.Request) : Timeout.InfiniteTimeSpan,
-            Id = isTrusted ? Id(headers) : null,
-            Priority = (isTrusted ? Priority(headers) : null) ?? metadata?.GetMetadata<IPriorityMetadata>()?.Priority,
-            Aborted = context.RequestAborted,
-            TimeProvider = timeProvider,
-            Monitor = monitor,
-        };
+            // As many as endpoints declare different limits and priorities.
+            return _shared.TryGetValue((timeout, priority), out ScopeOptions? shared)
+                ? shared
+                : _shared.GetOrAdd((timeout, priority), key => Make(key.Timeout, Timeout.InfiniteTimeSpan, null, key.Priority));
+        }
+
+        IHeaderDictionary headers = context.Request.Headers;
+        return Make(timeout, CallerTimeout(context.Request), Id(headers), Priority(headers) ?? priority);
     }
 
     public void ReadBaggage(IHeaderDictionary headers, RequestScope scope)
@@ -58,6 +80,18 @@ internal sealed class InboundScope(ContextSettings settings, FrozenDictionary<st
     public static bool IsGrpc(HttpRequest request) =>
         request.ContentType is { } type && type.StartsWith("application/grpc", StringComparison.OrdinalIgnoreCase)
         && (type.Length == 16 || type[16] is '+' or ';');
+
+    private ScopeOptions Make(TimeSpan timeout, TimeSpan callerTimeout, string? id, Priority? priority) => new()
+    {
+        Timeout = timeout,
+        LongLived = timeout == Timeout.InfiniteTimeSpan,
+        CallerTimeout = callerTimeout,
+        Id = id,
+        Priority = priority,
+        TimeProvider = timeProvider,
+        Monitor = monitor,
+        SkipStack = true, // it is the middleware's own, always
+    };
 
     private static bool IsUpgrade(HttpContext context) =>
         context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true } || context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true };

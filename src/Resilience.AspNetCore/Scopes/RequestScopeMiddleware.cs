@@ -18,13 +18,14 @@ internal sealed class RequestScopeMiddleware
     private readonly ScopeMonitor _monitor;
     private volatile InboundScope _inbound;
 
-    public RequestScopeMiddleware(RequestDelegate next, LiveSettings<ContextSettings> settings, IEnumerable<AcceptedScopeKey> keys, ScopeMonitor monitor, TimeProvider timeProvider)
+    public RequestScopeMiddleware(RequestDelegate next, LiveSettings<ContextSettings> settings, IEnumerable<AcceptedScopeKey> keys, IEnumerable<TrustRule> rules, ScopeMonitor monitor, TimeProvider timeProvider)
     {
         _next = next;
         _monitor = monitor;
         var known = keys.Select(accepted => accepted.Key).Distinct().ToFrozenDictionary(key => key.Name, StringComparer.Ordinal);
-        _inbound = new InboundScope(settings.Current, known, monitor, timeProvider);
-        settings.OnChange(changed => _inbound = new InboundScope(changed, known, monitor, timeProvider));
+        Func<HttpContext, bool>[] trusts = [.. rules.Select(rule => rule.Trusts)];
+        _inbound = new InboundScope(settings.Current, known, trusts, monitor, timeProvider);
+        settings.OnChange(changed => _inbound = new InboundScope(changed, known, trusts, monitor, timeProvider));
     }
 
     // The scope is begun inside an async method, and on purpose: what such a method sets is seen by all it calls and taken back when it
@@ -41,7 +42,7 @@ internal sealed class RequestScopeMiddleware
             return;
         }
 
-        using var scope = RequestScope.Begin(options);
+        using var scope = RequestScope.Begin(options, context.RequestAborted);
         if (isTrusted)
         {
             inbound.ReadBaggage(context.Request.Headers, scope);

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Resilience.AspNetCore;
 using Resilience.AspNetCore.Scopes;
@@ -57,6 +58,20 @@ namespace Microsoft.Extensions.DependencyInjection
             }
 
             builder.Services.AddSingleton(new AcceptedScopeKey(key));
+            return builder;
+        }
+
+        /// <summary>
+        /// Believes callers besides those of the trusted networks, such as those that have shown a certificate of your own mesh. One rule that
+        /// says yes is enough.
+        /// </summary>
+        /// <param name="builder">The builder.</param>
+        /// <param name="trusts">Whether a caller's timeout, identifier, priority and baggage are believed; called for each request before its scope begins, so it must be quick and must not throw.</param>
+        public static IRequestScopesBuilder Trust(this IRequestScopesBuilder builder, Func<HttpContext, bool> trusts)
+        {
+            ArgumentNullException.ThrowIfNull(builder);
+            ArgumentNullException.ThrowIfNull(trusts);
+            builder.Services.AddSingleton(new TrustRule(trusts));
             return builder;
         }
 

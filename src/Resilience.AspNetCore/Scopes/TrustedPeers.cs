@@ -12,6 +12,9 @@ internal sealed class TrustedPeers
         _networks = [.. peers.Select(Parse)];
     }
 
+    /// <summary>Whether nobody is believed.</summary>
+    public bool IsEmpty => _networks.Length == 0;
+
     /// <summary>Whether an address belongs to one of the networks; never for a caller without an address, such as one on a Unix socket.</summary>
     public bool Contains(IPAddress? address)
     {

@@ -12,6 +12,9 @@ internal sealed class BackplaneLink : IAsyncDisposable
 {
     private static readonly TimeSpan PatienceToSubscribe = TimeSpan.FromSeconds(5);
 
+    /// <summary>Between two attempts; while it lasts the node is deaf though the channel may be back.</summary>
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(500);
+
     private readonly CacheCore _core;
     private readonly WritePath _writes;
     private readonly IBackplane _backplane;
@@ -100,7 +103,7 @@ internal sealed class BackplaneLink : IAsyncDisposable
 
             Down();
             await Task.Delay(pause * (0.8 + (0.4 * _core.Random())), _core.Time, _stopping.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            pause = pause < TimeSpan.FromSeconds(2) ? pause * 2 : pause;
+            pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
         }
     }
 

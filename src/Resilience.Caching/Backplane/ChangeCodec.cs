@@ -5,7 +5,7 @@ using Resilience.Caching.Shared;
 namespace Resilience.Caching.Backplane;
 
 /// <summary>
-/// The format of a message between nodes: format 1, sender 8, count 2, then per change kind 1, name (length 2, UTF-8), version 8, and for a
+/// The format of a message between nodes: format 1, sender 8, count 2, then per change kind 1, name (length 4, UTF-8), version 8, and for a
 /// tag its removed version 8. A message that cannot be read says nothing but that something was missed.
 /// </summary>
 internal static class ChangeCodec
@@ -17,7 +17,7 @@ internal static class ChangeCodec
         int size = 1 + 8 + 2;
         foreach (Change change in changes)
         {
-            size += 1 + 2 + Encoding.UTF8.GetByteCount(change.Name) + 16;
+            size += 1 + sizeof(int) + Encoding.UTF8.GetByteCount(change.Name) + 16;
         }
 
         byte[] body = new byte[size];

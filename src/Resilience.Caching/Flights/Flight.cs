@@ -2,6 +2,8 @@ using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Caching.Hybrid;
 using Resilience.Caching.Invalidation;
 using Resilience.Caching.Local;
+using Resilience.Caching.Shared;
+using Resilience.Context;
 
 namespace Resilience.Caching.Flights;
 
@@ -18,7 +20,9 @@ internal abstract class Flight
 {
     private TaskCompletionSource? _answered;
     private bool _isAnswered;
+    private volatile bool _isAbandoned;
     private long _start;
+    private Flight? _waitsOn;
 
     protected Flight(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe)
     {
@@ -60,6 +64,16 @@ internal abstract class Flight
     /// <summary>The flight inside whose factory this one was started, if any.</summary>
     public Flight? Outer { get; init; }
 
+    /// <summary>The flights that one factory call loads together with this one; <see langword="null"/> for a load of its own.</summary>
+    public IReadOnlyList<Flight>? Batch { get; set; }
+
+    /// <summary>The flight for which this one's factory waits at the moment: how two factories that wait for one another are found.</summary>
+    public Flight? WaitsOn
+    {
+        get => Volatile.Read(ref _waitsOn);
+        set => Interlocked.Exchange(ref _waitsOn, value);
+    }
+
     /// <summary>What the cache that flies it is, to tell equal keys of different caches apart.</summary>
     public required object Owner { get; init; }
 
@@ -75,8 +89,34 @@ internal abstract class Flight
     /// <summary>The timer of the load: soft timeout first, then load timeout.</summary>
     public ITimer? Timer { get; set; }
 
-    /// <summary>Whether the load has given back its place among the cache's concurrent loads.</summary>
+    /// <summary>1 while the load has a place among the cache's concurrent loads. Exchanged, so that it is given back once.</summary>
     public int PermitState;
+
+    /// <summary>Whether the load timeout gave the load up: nothing that it still brings is of use.</summary>
+    public bool IsAbandoned
+    {
+        get => _isAbandoned;
+        set => _isAbandoned = value;
+    }
+
+    /// <summary>The deadline of the request that began it, boxed; <see langword="null"/> where it had none or the flight runs in the background.</summary>
+    public object? LeaderDeadline { get; set; }
+
+    /// <summary>
+    /// Whether it failed when its leader's request had no time left, which bounds what the factory calls: that says nothing about the
+    /// source, and whoever has time left tries with that.
+    /// </summary>
+    public bool IsOutOfLeadersTime(Exception? failure) =>
+        failure is DeadlineExceededException || (failure is not null && LeaderDeadline is Deadline { IsExpired: true });
+
+    /// <summary>Whether what the source gave has become the key's value: whatever fails afterwards is no failure of the load.</summary>
+    public bool IsCommitted { get; set; }
+
+    /// <summary>The lease under which the load runs, given back when the flight is over or abandoned.</summary>
+    public LeaseHolder? Lease { get; set; }
+
+    /// <summary>The scope of services of the load, disposed when the flight is over.</summary>
+    public IAsyncDisposable? Scope { get; set; }
 
     /// <summary>When the load began, by the cache's clock.</summary>
     public long BeganAt { get; set; }
@@ -97,6 +137,16 @@ internal abstract class Flight
     public bool Suits(string key, HybridCacheEntryFlags flags) =>
         string.Equals(Key, key, StringComparison.Ordinal) && Policy.Flags == flags && (!_isAnswered || Failure is null);
 
+    /// <summary>Gives the lease back, in the background, if there is one: others need not wait any longer.</summary>
+    public void ReleaseLease()
+    {
+        if (Lease is { } lease)
+        {
+            Lease = null;
+            _ = lease.DisposeAsync().AsTask();
+        }
+    }
+
     /// <summary>A task that ends with the answer. Called under the stripe's lock.</summary>
     public Task AnsweredUnderLock() =>
         _isAnswered ? Task.CompletedTask : (_answered ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
@@ -114,12 +164,16 @@ internal abstract class Flight
         }
     }
 
-    /// <summary>Ends the timer and takes the flight off the list.</summary>
+    /// <summary>Ends the timer and takes the flight off the list. Nobody is left waiting: who has no answer yet is told that there is nothing.</summary>
     public void Finish()
     {
         lock (Stripe.Lock)
         {
             Stripe.RemoveUnderLock(this);
+            if (!_isAnswered)
+            {
+                AnswerUnderLock();
+            }
         }
 
         Timer?.Dispose();
@@ -187,11 +241,13 @@ internal abstract class Flight<T>(string key, long start, EntryPolicy policy, Ta
     }
 
     /// <summary>
-    /// Whether the answer may be older than an invalidation that had returned before a caller came: possible only when the factory chose
-    /// tags of which the caller could not know.
+    /// Whether the answer may be older than an invalidation that had returned before a caller joined: possible only where it has tags of
+    /// which the caller could not know, those of the copy that stood in or those that the factory chose.
     /// </summary>
     public bool IsTooOldFor(long joinedAt, Invalidations invalidations) =>
-        joinedAt != Start && !ReferenceEquals(Tags, _declaredTags) && !invalidations.IsCurrent(Start, Tags);
+        Origin == CacheOrigin.Local
+            ? Entry is { } copy && (IsStale ? invalidations.Judge(copy) == Standing.Gone : !invalidations.IsGood(copy))
+            : joinedAt != Start && !ReferenceEquals(Tags, _declaredTags) && !invalidations.IsCurrent(Start, Tags);
 }
 
 /// <summary>A flight with its factory.</summary>

@@ -9,8 +9,8 @@ namespace Resilience.Caching.Frames;
 
 /// <summary>
 /// The format of values in the shared tier. Little-endian: envelope (version 8, state 1), magic 2, format 1, flags 2, created 8, fresh 8,
-/// useful 8, local 8, load cost 4, key hash 8, namespace version 8, last modified 8, tag count 2, per tag (length 2, UTF-8, version 8),
-/// ETag (length 2, UTF-8), length before compression 4, payload length 4, payload, XXH64 over everything behind the envelope.
+/// useful 8, local 8, load cost 4, key hash 8, namespace version 8, last modified 8, tag count 2, per tag (length 4, UTF-8, version 8),
+/// ETag (length 4, UTF-8), length before compression 4, payload length 4, payload, XXH64 over everything behind the envelope.
 /// </summary>
 /// <remarks>
 /// The envelope is outside the checksum because the tier rewrites it. The key's hash is inside so that a frame that stands under
@@ -22,7 +22,13 @@ internal static class FrameCodec
     private const byte Format = 1;
     private const int FixedSize = SharedEnvelope.Size + 2 + 1 + 2 + (8 * 4) + 4 + (8 * 3) + 2;
     private const int ChecksumSize = 8;
-    private const int MaxTags = 1024;
+    private const int TextLengthSize = sizeof(int);
+
+    /// <summary>No span of a frame is longer than this, a thousand years: what is came from no writer of ours.</summary>
+    private const long MaxMilliseconds = 1000L * 366 * 24 * 3600 * 1000;
+
+    private static readonly long MinUnixMilliseconds = DateTimeOffset.MinValue.ToUnixTimeMilliseconds();
+    private static readonly long MaxUnixMilliseconds = DateTimeOffset.MaxValue.ToUnixTimeMilliseconds();
 
     /// <summary>Writes a frame behind a new envelope.</summary>
     /// <param name="key">The key, complete.</param>
@@ -48,10 +54,10 @@ internal static class FrameCodec
                 }
             }
 
-            int size = FixedSize + 2 + Utf8Length(header.ETag) + 8 + body.Length + ChecksumSize;
+            int size = FixedSize + TextLengthSize + Utf8Length(header.ETag) + 8 + body.Length + ChecksumSize;
             foreach (FrameTag tag in header.Tags)
             {
-                size += 2 + Utf8Length(tag.Name) + 8;
+                size += TextLengthSize + Utf8Length(tag.Name) + 8;
             }
 
             byte[] frame = new byte[size];
@@ -83,7 +89,7 @@ internal static class FrameCodec
     {
         frame = default;
         byte state = SharedEnvelope.State(value);
-        if (value.Length < FixedSize + 2 + 8 + ChecksumSize || state > SharedEnvelope.Expired)
+        if (value.Length < FixedSize + TextLengthSize + 8 + ChecksumSize || state > SharedEnvelope.Expired)
         {
             return false;
         }
@@ -155,7 +161,8 @@ internal static class FrameCodec
             || !reader.TryInt64(out long created) || !reader.TryInt64(out long fresh) || !reader.TryInt64(out long useful) || !reader.TryInt64(out long local)
             || !reader.TryInt32(out int cost) || !reader.TryInt64(out long hash) || hash != (long)XxHash64.Hash(key)
             || !reader.TryInt64(out long namespaceVersion) || !reader.TryInt64(out long modified)
-            || !reader.TryUInt16(out ushort count) || count > MaxTags || fresh < 0 || useful < 0 || local < 0)
+            || !reader.TryUInt16(out ushort count) || count * (TextLengthSize + 8) > reader.Left || !IsSpan(fresh) || !IsSpan(useful) || !IsSpan(local) || cost < 0
+            || created < 0 || created > MaxUnixMilliseconds || modified < MinUnixMilliseconds || modified > MaxUnixMilliseconds)
         {
             return false;
         }
@@ -191,6 +198,8 @@ internal static class FrameCodec
         };
         return true;
     }
+
+    private static bool IsSpan(long milliseconds) => milliseconds is >= 0 and <= MaxMilliseconds;
 
     private static int Utf8Length(string? text) => text is null ? 0 : Encoding.UTF8.GetByteCount(text);
 }

@@ -5,8 +5,16 @@ namespace Resilience.Caching.Frames;
 /// <summary>A buffer writer over pooled arrays; disposing it, once, gives the array back. Not thread-safe.</summary>
 internal sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
 {
-    private byte[] _array = ArrayPool<byte>.Shared.Rent(512);
+    private readonly ArrayPool<byte> _pool;
+    private byte[] _array;
     private int _length;
+
+    /// <summary>Makes a buffer over a pool; the shared one by default.</summary>
+    public PooledBuffer(ArrayPool<byte>? pool = null)
+    {
+        _pool = pool ?? ArrayPool<byte>.Shared;
+        _array = _pool.Rent(512);
+    }
 
     /// <summary>What was written; valid until the next write or the disposal.</summary>
     public ReadOnlySpan<byte> Written => _array.AsSpan(0, _length);
@@ -37,7 +45,7 @@ internal sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
         _length = 0;
         if (array.Length > 0)
         {
-            ArrayPool<byte>.Shared.Return(array);
+            _pool.Return(array);
         }
     }
 
@@ -49,9 +57,9 @@ internal sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
             return;
         }
 
-        byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(needed, _array.Length * 2));
+        byte[] larger = _pool.Rent(Math.Max(needed, _array.Length * 2));
         _array.AsSpan(0, _length).CopyTo(larger);
-        ArrayPool<byte>.Shared.Return(_array);
+        _pool.Return(_array);
         _array = larger;
     }
 }

@@ -46,12 +46,12 @@ internal ref struct SpanReader(ReadOnlySpan<byte> source)
     public bool TryText(out string? value)
     {
         value = null;
-        if (!TryUInt16(out ushort length))
+        if (!TryInt32(out int length) || length < -1)
         {
             return false;
         }
 
-        if (length == ushort.MaxValue)
+        if (length == -1)
         {
             return true;
         }

@@ -38,17 +38,17 @@ internal ref struct SpanWriter(Span<byte> target)
         _left = _left[value.Length..];
     }
 
-    /// <summary>A length and UTF-8; <see langword="null"/> is the length 65,535.</summary>
+    /// <summary>A length (4 bytes) and UTF-8; <see langword="null"/> is the length -1.</summary>
     public void Text(string? value)
     {
         if (value is null)
         {
-            UInt16(ushort.MaxValue);
+            Int32(-1);
             return;
         }
 
-        int written = Encoding.UTF8.GetBytes(value, _left[2..]);
-        UInt16((ushort)written);
+        int written = Encoding.UTF8.GetBytes(value, _left[sizeof(int)..]);
+        Int32(written);
         _left = _left[written..];
     }
 }

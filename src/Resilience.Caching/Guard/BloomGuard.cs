@@ -54,6 +54,9 @@ public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
     /// <summary>The name: that of the cache it stands in front of.</summary>
     public string Name { get; }
 
+    /// <summary>What takes over from the shared journal; <see langword="null"/> where there is none.</summary>
+    internal GuardFollower? Follower => _follower;
+
     /// <summary>What the guard is doing.</summary>
     public GuardState State => _filters.State;
 
@@ -238,16 +241,29 @@ public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
         }
 
         ulong hash = XxHash64.Hash(key, sieves.Seed);
-        return current.MightContain(hash) ? GuardVerdict.MaybePresent : JudgeAbsent(hash);
+        return current.MightContain(hash) ? GuardVerdict.MaybePresent : JudgeAbsent(hash, sieves.Seed);
     }
 
-    private GuardVerdict JudgeAbsent(ulong hash)
+    private GuardVerdict JudgeAbsent(ulong hash, ulong seed)
     {
-        // The permission is read after the filter: what was added in between made the filter right before it made the refusal wrong.
         if (!_filters.MayRefuse)
         {
             _withheld.Increment();
             return GuardVerdict.NotReady;
+        }
+
+        // Once more, now that the permission has been read: the first look may have been at a filter from before whatever renewed the
+        // permission, such as a confirmation that brought this very key. A permission and a later look make a refusal right at the moment
+        // of the permission, since what had to be in the filter for it to hold was there first.
+        Sieves sieves = _filters.Sieves;
+        if (sieves.Seed != seed || sieves.Current is not { } current)
+        {
+            return GuardVerdict.NotReady;
+        }
+
+        if (current.MightContain(hash))
+        {
+            return GuardVerdict.MaybePresent;
         }
 
         double audited = _filters.Options.AuditShare;
@@ -266,22 +282,10 @@ public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
     {
         _additions.Increment();
         _recent.Append(hash);
-        Sieves sieves;
-        do
+        if (_filters.Add(hash, seed) is { } overfull)
         {
-            sieves = _filters.Sieves;
-            if (sieves.Seed != seed)
-            {
-                return; // hashed for a journal that is gone; the caller finds out from the journal
-            }
-
-            if (sieves.Add(hash) && _filters.CheckFill() is { } rate)
-            {
-                GuardLog.Overfull(_logger, Name, sieves.Current!.Additions, rate, _filters.Options.FalsePositiveRate);
-                _builder.Wake();
-            }
+            _builder.Outgrown(overfull);
         }
-        while (!ReferenceEquals(sieves, _filters.Sieves));
     }
 
     private async ValueTask AddSharedAsync(IReadOnlyCollection<string> keys, CancellationToken cancellationToken)

@@ -50,10 +50,19 @@ internal sealed class GuardBuilder(string name, GuardFilters filters, RecentAddi
         }
     }
 
+    /// <summary>Says that the filter in force has become overfull, and asks for a larger one.</summary>
+    /// <param name="rate">Its estimated false-positive rate.</param>
+    public void Outgrown(double rate)
+    {
+        GuardLog.Overfull(logger, name, filters.Sieves.Current?.Additions ?? 0, rate, filters.Options.FalsePositiveRate);
+        Wake();
+    }
+
     /// <summary>Builds for as long as the guard lives.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         TimeSpan retry = FirstRetry;
+        TimeSpan doubt = TimeSpan.Zero;
         while (!cancellationToken.IsCancellationRequested)
         {
             TimeSpan delay;
@@ -70,11 +79,21 @@ internal sealed class GuardBuilder(string name, GuardFilters filters, RecentAddi
             catch (Exception exception)
             {
                 delay = retry * (0.9 + (Random.Shared.NextDouble() * 0.2));
-                retry = retry * 2 < LastRetry ? retry * 2 : LastRetry;
+                retry = Longer(retry);
                 GuardLog.RebuildFailed(logger, name, delay, exception);
             }
 
-            await SleepAsync(delay, cancellationToken).ConfigureAwait(false);
+            bool isWoken = await SleepAsync(delay, cancellationToken).ConfigureAwait(false);
+            if (isWoken && filters.State == GuardState.Contradicted)
+            {
+                // A source that lacks keys for good contradicts one filter after the other; it must not be read without a pause for that.
+                await Task.Delay(doubt, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                doubt = Longer(doubt);
+            }
+            else
+            {
+                doubt = TimeSpan.Zero;
+            }
         }
     }
 
@@ -200,12 +219,17 @@ internal sealed class GuardBuilder(string name, GuardFilters filters, RecentAddi
         }
     }
 
-    private async Task SleepAsync(TimeSpan delay, CancellationToken cancellationToken)
+    private static TimeSpan Longer(TimeSpan pause) => TimeSpan.FromTicks(Math.Clamp(pause.Ticks * 2, FirstRetry.Ticks, LastRetry.Ticks));
+
+    /// <summary>Sleeps until a time has passed or somebody wakes it.</summary>
+    /// <returns>Whether it was woken.</returns>
+    private async Task<bool> SleepAsync(TimeSpan delay, CancellationToken cancellationToken)
     {
         using var timer = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         Task due = Task.Delay(delay, time, timer.Token);
         Task woken = _wake.WaitAsync(timer.Token);
-        await Task.WhenAny(due, woken).ConfigureAwait(false);
+        bool isWoken = await Task.WhenAny(due, woken).ConfigureAwait(false) == woken;
         await timer.CancelAsync().ConfigureAwait(false);
+        return isWoken;
     }
 }

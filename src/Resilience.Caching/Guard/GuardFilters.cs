@@ -190,9 +190,28 @@ internal sealed class GuardFilters
         }
     }
 
-    /// <summary>After an addition that was new: looks at the fill now and then.</summary>
+    /// <summary>Adds a hash to whatever filters there are, and to those that take their place meanwhile.</summary>
+    /// <param name="hash">The hash.</param>
+    /// <param name="seed">The seed that it was made with; of another seed's filters it says nothing, and whoever made it finds out from the journal.</param>
     /// <returns>The estimated false-positive rate when the filter has just become overfull, else <see langword="null"/>.</returns>
-    public double? CheckFill()
+    public double? Add(ulong hash, ulong seed)
+    {
+        double? overfull = null;
+        Sieves sieves;
+        do
+        {
+            sieves = _sieves;
+            if (sieves.Seed == seed && sieves.Add(hash))
+            {
+                overfull = CheckFill() ?? overfull;
+            }
+        }
+        while (!ReferenceEquals(sieves, _sieves));
+        return overfull;
+    }
+
+    /// <summary>After an addition that was new: looks at the fill now and then.</summary>
+    private double? CheckFill()
     {
         SplitBlockBloomFilter? current = _sieves.Current;
         if (current is null || current.Additions < Volatile.Read(ref _nextFillCheck))

@@ -88,7 +88,10 @@ internal sealed class GuardFollower(string name, GuardFilters filters, GuardBuil
 
         foreach (ulong hash in batch.Hashes)
         {
-            Take(hash);
+            if (filters.Add(hash, _epoch) is { } overfull)
+            {
+                builder.Outgrown(overfull);
+            }
         }
 
         _position = batch.Position;
@@ -98,17 +101,6 @@ internal sealed class GuardFollower(string name, GuardFilters filters, GuardBuil
         }
 
         return batch.IsEnd && batch.Hashes.Count == 0;
-    }
-
-    private void Take(ulong hash)
-    {
-        Sieves sieves;
-        do
-        {
-            sieves = filters.Sieves;
-            sieves.Add(hash);
-        }
-        while (!ReferenceEquals(sieves, filters.Sieves));
     }
 
     private async Task<bool> AbandonAsync(ulong epoch, CancellationToken cancellationToken)

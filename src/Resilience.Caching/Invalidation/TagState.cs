@@ -13,6 +13,7 @@ internal sealed class TagState(string name)
     private long _firstKnownAt = long.MaxValue;
     private int _pendingRaises;
     private bool _isUsedBlind;
+    private volatile bool _isMissed;
 
     /// <summary>The tag.</summary>
     public string Name { get; } = name;
@@ -45,7 +46,14 @@ internal sealed class TagState(string name)
     public bool IsKnown(long now) => now < Volatile.Read(ref _knownUntil);
 
     /// <summary>Whether an invalidation of this node has not reached the shared tier yet: nothing there can be trusted for this tag.</summary>
-    public bool IsRaisePending => Volatile.Read(ref _pendingRaises) > 0;
+    public bool IsRaisePending => Volatile.Read(ref _pendingRaises) > 0 || _isMissed;
+
+    /// <summary>Whether an invalidation of this node missed the shared tier and waits to be made good. Written under the recovery log's lock.</summary>
+    public bool IsMissed
+    {
+        get => _isMissed;
+        set => _isMissed = value;
+    }
 
     /// <summary>Invalidates at a number of the node's count.</summary>
     public void Invalidate(long number, bool isRemoval)
@@ -102,11 +110,8 @@ internal sealed class TagState(string name)
     /// <summary>Notes that an invalidation is under way to the shared tier.</summary>
     public void BeginRaise() => Interlocked.Increment(ref _pendingRaises);
 
-    /// <summary>Notes that it arrived.</summary>
+    /// <summary>Notes that it arrived, or that it is known to have missed.</summary>
     public void EndRaise() => Interlocked.Decrement(ref _pendingRaises);
-
-    /// <summary>Notes that all that was under way is made good.</summary>
-    public void ClearRaises() => Volatile.Write(ref _pendingRaises, 0);
 
     /// <summary>Takes the state out of use; whoever holds it sees everything of the tag as gone.</summary>
     public void Retire()

@@ -19,7 +19,7 @@ internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
     /// Makes the versions of the namespace and of tags known, reading those that are not or no longer.
     /// </summary>
     /// <returns>Whether all are known.</returns>
-    public async ValueTask<bool> EnsureAsync(TagState[]? tags)
+    public async ValueTask<bool> EnsureAsync(TagState[]? tags, SharedBudget budget)
     {
         long now = core.Clock.Milliseconds;
         List<TagState>? unknown = null;
@@ -36,7 +36,7 @@ internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
             }
         }
 
-        return unknown is null || await ReadAsync(unknown).ConfigureAwait(false);
+        return unknown is null || await ReadAsync(unknown, budget).ConfigureAwait(false);
     }
 
     /// <summary>The stamp for a value whose making begins now. The versions that aren't known leave it unfit for writing.</summary>
@@ -125,11 +125,11 @@ internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
         return tag.IsRaisePending || version < known.Removed ? Standing.Gone : version < known.Latest ? Standing.Expired : Standing.Good;
     }
 
-    private async ValueTask<bool> ReadAsync(List<TagState> tags)
+    private async ValueTask<bool> ReadAsync(List<TagState> tags, SharedBudget budget)
     {
         string[] names = [.. tags.Select(tag => core.KeyPrefix + tag.Name)];
         TagVersion[] floors = [.. tags.Select(tag => tag.Known)];
-        (SharedOutcome outcome, TagVersion[]? versions) = await shared.ReadVersionsAsync(names, floors).ConfigureAwait(false);
+        (SharedOutcome outcome, TagVersion[]? versions) = await shared.ReadVersionsAsync(names, floors, budget).ConfigureAwait(false);
         if (outcome != SharedOutcome.Done)
         {
             return false;

@@ -72,8 +72,8 @@ internal class LocalEntry
     /// <summary>How hard the memory engine holds on to it.</summary>
     public CacheEntryPriority Priority { get; init; } = CacheEntryPriority.Normal;
 
-    /// <summary>The engine's own use counter. The cache never touches it.</summary>
-    public byte Frequency;
+    /// <summary>Whether the entry says "there is no such thing".</summary>
+    public virtual bool IsNegative => false;
 }
 
 /// <summary>An entry of a type. <see cref="IsAbsent"/> says that there is no such thing.</summary>
@@ -87,6 +87,9 @@ internal sealed class LocalEntry<T> : LocalEntry
 
     /// <summary>Whether the entry says "there is no such thing". <see cref="Value"/> is then the default and shared.</summary>
     public bool IsAbsent { get; init; }
+
+    /// <inheritdoc/>
+    public override bool IsNegative => IsAbsent;
 
     /// <summary>Whether the value is <see langword="null"/>, which has no payload.</summary>
     public bool IsNull { get; init; }

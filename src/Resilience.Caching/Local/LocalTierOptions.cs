@@ -7,8 +7,8 @@ namespace Resilience.Caching.Local;
 public sealed class LocalTierOptions : ISettings
 {
     /// <summary>The engine.</summary>
-    /// <value>Default: <see cref="LocalEngine.Memory"/>.</value>
-    public LocalEngine Engine { get; set; } = LocalEngine.Memory;
+    /// <value>Default: <see cref="LocalEngine.S3Fifo"/>.</value>
+    public LocalEngine Engine { get; set; } = LocalEngine.S3Fifo;
 
     /// <summary>How much the tier holds: bytes of keys, values and overhead, or the unit of the sizes that callers give.</summary>
     /// <value>Default: 128 MiB. Range: 1 to 1 TiB.</value>

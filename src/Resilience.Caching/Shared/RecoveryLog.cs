@@ -1,3 +1,5 @@
+using Resilience.Caching.Invalidation;
+
 namespace Resilience.Caching.Shared;
 
 /// <summary>A change that did not reach the shared tier.</summary>
@@ -10,6 +12,22 @@ internal sealed record MissedChange(MissedKind Kind, byte[]? Value, TimeSpan Tim
     /// <summary>How often it failed on replay. Touched by the replay alone.</summary>
     public int Attempts { get; set; }
 }
+
+/// <summary>A tag whose raise did not reach the shared tier.</summary>
+/// <param name="Tag">The tag; nothing in the shared tier is believed for it until the raise is made good.</param>
+/// <param name="IsRemoval">Whether one of the missed raises was a removal.</param>
+/// <param name="Order">Which of several raises is the newest.</param>
+internal sealed record MissedTag(TagState Tag, bool IsRemoval, long Order)
+{
+    /// <summary>How often it failed on replay. Touched by the replay alone.</summary>
+    public int Attempts { get; set; }
+}
+
+/// <summary>What is to be made good at one moment.</summary>
+/// <param name="Keys">The newest change per key.</param>
+/// <param name="Tags">The tags.</param>
+/// <param name="Overflow">The number of the latest change for which there was no room; 0 when there was room for all.</param>
+internal sealed record MissedChanges(KeyValuePair<string, MissedChange>[] Keys, MissedTag[] Tags, long Overflow);
 
 /// <summary>What did not reach the shared tier.</summary>
 internal enum MissedKind
@@ -30,11 +48,11 @@ internal sealed class RecoveryLog(Func<int> maxKeys)
 
     private readonly Lock _lock = new(); // guards all fields; _count is read without it
     private readonly Dictionary<string, MissedChange> _keys = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, bool> _tags = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, MissedTag> _tags = new(StringComparer.Ordinal);
     private long _bytes;
     private long _order;
     private int _count;
-    private bool _isOverfull;
+    private long _overflow; // the order of the latest change that found no room; 0 for none
 
     /// <summary>How much is to be made good.</summary>
     public int Count => Volatile.Read(ref _count);
@@ -49,7 +67,7 @@ internal sealed class RecoveryLog(Func<int> maxKeys)
 
         lock (_lock)
         {
-            return _isOverfull || _keys.ContainsKey(key);
+            return _overflow != 0 || _keys.ContainsKey(key);
         }
     }
 
@@ -63,7 +81,7 @@ internal sealed class RecoveryLog(Func<int> maxKeys)
             }
             else if (_keys.Count >= maxKeys())
             {
-                _isOverfull = true;
+                _overflow = ++_order;
                 CountUnderLock();
                 return;
             }
@@ -79,21 +97,30 @@ internal sealed class RecoveryLog(Func<int> maxKeys)
         }
     }
 
-    public void AddTag(string tag, bool isRemoval)
+    public void AddTag(TagState tag, bool isRemoval)
     {
         lock (_lock)
         {
-            _tags[tag] = isRemoval || (_tags.TryGetValue(tag, out bool before) && before);
+            if (_tags.TryGetValue(tag.Name, out MissedTag? before) || _tags.Count < maxKeys())
+            {
+                _tags[tag.Name] = new MissedTag(tag, isRemoval || before is { IsRemoval: true }, ++_order);
+                tag.IsMissed = true;
+            }
+            else
+            {
+                _overflow = ++_order;
+            }
+
             CountUnderLock();
         }
     }
 
     /// <summary>What there is to be made good now.</summary>
-    public (KeyValuePair<string, MissedChange>[] Keys, KeyValuePair<string, bool>[] Tags, bool IsOverfull) Read()
+    public MissedChanges Read()
     {
         lock (_lock)
         {
-            return ([.. _keys], [.. _tags], _isOverfull);
+            return new MissedChanges([.. _keys], [.. _tags.Values], _overflow);
         }
     }
 
@@ -131,24 +158,34 @@ internal sealed class RecoveryLog(Func<int> maxKeys)
         }
     }
 
-    public void TagDone(string tag)
+    /// <summary>Takes off a tag whose raise was made good, unless a newer one has been missed since.</summary>
+    public void TagDone(MissedTag missed)
     {
         lock (_lock)
         {
-            _tags.Remove(tag);
+            if (_tags.TryGetValue(missed.Tag.Name, out MissedTag? current) && current.Order == missed.Order)
+            {
+                _tags.Remove(missed.Tag.Name);
+                missed.Tag.IsMissed = false;
+            }
+
             CountUnderLock();
         }
     }
 
-    /// <summary>The namespace was invalidated as a whole.</summary>
-    public void AllDone()
+    /// <summary>The namespace was invalidated as a whole, which makes good what found no room up to a number.</summary>
+    public void OverflowDone(long overflow)
     {
         lock (_lock)
         {
-            _isOverfull = false;
+            if (_overflow == overflow)
+            {
+                _overflow = 0;
+            }
+
             CountUnderLock();
         }
     }
 
-    private void CountUnderLock() => Volatile.Write(ref _count, _keys.Count + _tags.Count + (_isOverfull ? 1 : 0));
+    private void CountUnderLock() => Volatile.Write(ref _count, _keys.Count + _tags.Count + (_overflow != 0 ? 1 : 0));
 }

@@ -31,7 +31,7 @@ internal sealed class SharedBreaker(Func<SharedBreakerOptions> options, CoarseCl
     /// <summary>Whether it is closed: the cheap question.</summary>
     public bool IsClosed => _isClosed;
 
-    /// <summary>Asks whether a call may be made; each yes is answered by exactly one <see cref="Record"/> or <see cref="Forget"/>.</summary>
+    /// <summary>Asks whether a call may be made; each yes is answered by exactly one <see cref="Record"/>.</summary>
     public bool TryEnter()
     {
         if (_isClosed)
@@ -100,15 +100,6 @@ internal sealed class SharedBreaker(Func<SharedBreakerOptions> options, CoarseCl
             _probing = false;
             _openUntil = now + Jittered(settings.OpenFor);
             return false;
-        }
-    }
-
-    /// <summary>Takes back a yes: the call was cancelled by its caller and says nothing about the tier.</summary>
-    public void Forget()
-    {
-        lock (_lock)
-        {
-            _probing = false;
         }
     }
 

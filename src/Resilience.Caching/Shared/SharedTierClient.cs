@@ -1,3 +1,4 @@
+using Polly;
 using Resilience.Caching.Telemetry;
 using Resilience.Context;
 
@@ -18,7 +19,7 @@ internal enum SharedOutcome
 
 /// <summary>
 /// The shared tier as the cache uses it: every call within a timeout, counted by the breaker, never throwing. A call that is given up
-/// goes on alone; its outcome is looked at by nobody.
+/// is cancelled; one that does not listen goes on alone, its outcome looked at by nobody.
 /// </summary>
 internal sealed class SharedTierClient
 {
@@ -28,15 +29,19 @@ internal sealed class SharedTierClient
     private readonly TimeProvider _time;
     private readonly CacheStatistics _statistics;
     private readonly SharedBreaker _breaker;
+    private readonly CoarseClock _clock;
+    private readonly ResiliencePipeline? _pipeline;
 
-    public SharedTierClient(ISharedTier tier, ILeaseStore? leases, Func<SharedTierOptions> options, TimeProvider time, CacheStatistics statistics, Func<double> random)
+    public SharedTierClient(ISharedTier tier, ILeaseStore? leases, Func<SharedTierOptions> options, TimeProvider time, CacheStatistics statistics, Func<double> random, ResiliencePipeline? pipeline)
     {
         _tier = tier;
         _leases = leases;
         _options = options;
         _time = time;
         _statistics = statistics;
-        _breaker = new SharedBreaker(() => options().Breaker, new CoarseClock(time), random);
+        _clock = new CoarseClock(time);
+        _pipeline = pipeline;
+        _breaker = new SharedBreaker(() => options().Breaker, _clock, random);
     }
 
     /// <summary>Called when the breaker opened (false) or closed (true), on the thread of the call that made it.</summary>
@@ -54,18 +59,21 @@ internal sealed class SharedTierClient
 
     public bool HasLeases => _leases is not null && _options().Leases;
 
-    public async ValueTask<(SharedOutcome Outcome, byte[]? Value)> ReadAsync(string key, bool hasStale)
-    {
-        TimeSpan timeout = hasStale ? _options().SoftTimeout : _options().HardTimeout;
-        return await CallAsync(static (self, key, token) => self._tier.ReadAsync(key, token), key, timeout).ConfigureAwait(false);
-    }
+    /// <summary>The time that one call of a user may spend here.</summary>
+    /// <param name="hasStale">Whether there is a stale copy to fall back on, so that the soft timeout holds.</param>
+    public SharedBudget Budget(bool hasStale) => new(_clock, hasStale ? _options().SoftTimeout : _options().HardTimeout);
 
-    public async ValueTask<(SharedOutcome Outcome, byte[]?[]? Values)> ReadManyAsync(IReadOnlyList<string> keys) =>
-        await CallAsync(static (self, keys, token) => self._tier.ReadManyAsync(keys, token), keys, _options().HardTimeout).ConfigureAwait(false);
+    public ValueTask<(SharedOutcome Outcome, byte[]? Value)> ReadAsync(string key, SharedBudget budget) =>
+        CallAsync(static (self, key, token) => self._tier.ReadAsync(key, token), key, budget.Left);
 
-    public async ValueTask<SharedOutcome> WriteAsync(SharedWrite write)
+    public ValueTask<(SharedOutcome Outcome, byte[]?[]? Values)> ReadManyAsync(IReadOnlyList<string> keys, SharedBudget budget) =>
+        CallAsync(static (self, keys, token) => self._tier.ReadManyAsync(keys, token), keys, budget.Left);
+
+    public ValueTask<SharedOutcome> WriteAsync(SharedWrite write) => WriteAsync(write, Budget(hasStale: false));
+
+    public async ValueTask<SharedOutcome> WriteAsync(SharedWrite write, SharedBudget budget)
     {
-        (SharedOutcome outcome, bool written) = await CallAsync(static (self, write, token) => self._tier.WriteAsync(write, token), write, _options().HardTimeout).ConfigureAwait(false);
+        (SharedOutcome outcome, bool written) = await CallAsync(static (self, write, token) => self._tier.WriteAsync(write, token), write, budget.Left).ConfigureAwait(false);
         if (outcome == SharedOutcome.Done && !written)
         {
             _statistics.Add(CacheCount.SharedRejected);
@@ -88,14 +96,14 @@ internal sealed class SharedTierClient
         return outcome;
     }
 
-    public async ValueTask<(SharedOutcome Outcome, TagVersion[]? Versions)> ReadVersionsAsync(IReadOnlyList<string> names, IReadOnlyList<TagVersion> floors) =>
-        await CallAsync(static (self, ask, token) => self._tier.ReadVersionsAsync(ask.names, ask.floors, token), (names, floors), _options().HardTimeout).ConfigureAwait(false);
+    public ValueTask<(SharedOutcome Outcome, TagVersion[]? Versions)> ReadVersionsAsync(IReadOnlyList<string> names, IReadOnlyList<TagVersion> floors, SharedBudget budget) =>
+        CallAsync(static (self, ask, token) => self._tier.ReadVersionsAsync(ask.names, ask.floors, token), (names, floors), budget.Left);
 
-    public async ValueTask<(SharedOutcome Outcome, TagVersion Version)> RaiseVersionAsync(string name, bool isRemoval, TagVersion floor) =>
-        await CallAsync(static (self, raise, token) => self._tier.RaiseVersionAsync(raise.name, raise.isRemoval, raise.floor, token), (name, isRemoval, floor), _options().HardTimeout).ConfigureAwait(false);
+    public ValueTask<(SharedOutcome Outcome, TagVersion Version)> RaiseVersionAsync(string name, bool isRemoval, TagVersion floor) =>
+        CallAsync(static (self, raise, token) => self._tier.RaiseVersionAsync(raise.name, raise.isRemoval, raise.floor, token), (name, isRemoval, floor), _options().HardTimeout);
 
-    public async ValueTask<(SharedOutcome Outcome, long Fence)> TryLeaseAsync(string key, string token) =>
-        await CallAsync(static (self, ask, cancel) => self._leases!.TryAcquireAsync(ask.key, ask.token, self._options().LeaseDuration, cancel), (key, token), _options().HardTimeout).ConfigureAwait(false);
+    public ValueTask<(SharedOutcome Outcome, long Fence)> TryLeaseAsync(string key, string token) =>
+        CallAsync(static (self, ask, cancel) => self._leases!.TryAcquireAsync(ask.key, ask.token, self._options().LeaseDuration, cancel), (key, token), _options().HardTimeout);
 
     public async ValueTask<bool> TryRenewAsync(string key, string token)
     {
@@ -115,15 +123,18 @@ internal sealed class SharedTierClient
 
     private async ValueTask<(SharedOutcome Outcome, TResult? Result)> CallAsync<TArgument, TResult>(Func<SharedTierClient, TArgument, CancellationToken, Task<TResult>> call, TArgument argument, TimeSpan timeout)
     {
-        if (!_options().Enabled || !_breaker.TryEnter())
+        if (timeout <= TimeSpan.Zero || !_options().Enabled || !_breaker.TryEnter())
         {
             return (SharedOutcome.Unavailable, default);
         }
 
         Task<TResult>? pending = null;
+        var cancellation = new CancellationTokenSource();
         try
         {
-            pending = call(this, argument, CancellationToken.None);
+            pending = _pipeline is null
+                ? call(this, argument, cancellation.Token)
+                : _pipeline.ExecuteAsync(async (state, token) => await call(this, state, token).ConfigureAwait(false), argument, cancellation.Token).AsTask();
             TResult result = await (pending.IsCompleted ? pending : pending.WaitAsync(timeout, _time)).ConfigureAwait(false);
             Record(succeeded: true);
             return (SharedOutcome.Done, result);
@@ -133,12 +144,12 @@ internal sealed class SharedTierClient
             if (exception is TimeoutException && pending is { IsCompleted: false })
             {
                 _statistics.Add(CacheCount.SharedTimeout);
-                Observe(pending);
+                GiveUp(pending, cancellation);
             }
 
             _statistics.Add(CacheCount.SharedFailure);
-            Record(succeeded: false);
             Failed?.Invoke(exception);
+            Record(succeeded: false);
             return (SharedOutcome.Unavailable, default);
         }
     }
@@ -151,7 +162,15 @@ internal sealed class SharedTierClient
         }
     }
 
-    /// <summary>Looks at the failure of a call that nobody waits for any more, so that it does not surface as an unobserved one.</summary>
-    private static void Observe(Task abandoned) =>
-        _ = abandoned.ContinueWith(static task => _ = task.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+    /// <summary>
+    /// Cancels a call that took too long, for tiers that listen, and looks at its failure, so that it does not surface as an unobserved one.
+    /// </summary>
+    private static void GiveUp(Task pending, CancellationTokenSource cancellation)
+    {
+        Observe(pending);
+        Observe(cancellation.CancelAsync());
+    }
+
+    private static void Observe(Task task) =>
+        _ = task.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
 }

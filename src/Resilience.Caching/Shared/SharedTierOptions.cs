@@ -63,6 +63,13 @@ public sealed class SharedTierOptions : ISettings
     [TimeRange("00:00:00", "00:10:00")]
     public TimeSpan LeaseWait { get; set; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// The name of the Polly pipeline that each call to the shared tier runs in, from <c>ResiliencePipelineProvider&lt;string&gt;</c>, such as one with
+    /// a retry. All its attempts together are bounded by the timeouts above, and are one call to the breaker.
+    /// </summary>
+    /// <value>Default: none. At start.</value>
+    public string? Pipeline { get; set; }
+
     /// <summary>When the shared tier is taken for broken.</summary>
     public SharedBreakerOptions Breaker { get; set; } = new();
 

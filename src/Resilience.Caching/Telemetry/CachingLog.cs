@@ -11,14 +11,17 @@ internal static partial class CachingLog
     [LoggerMessage(3002, LogLevel.Warning, "Cache '{Cache}': a callback on a load's cancellation token failed.")]
     public static partial void CancellationFailed(ILogger logger, string cache, Exception exception);
 
-    [LoggerMessage(3003, LogLevel.Debug, "Cache '{Cache}': a value of type {Type} is larger than MaxPayload ({MaxPayload} bytes) and is not kept.")]
+    [LoggerMessage(3003, LogLevel.Warning, "Cache '{Cache}': a value of type {Type} is larger than MaxPayload ({MaxPayload} bytes) and is not kept; said once per type, the rest is counted.")]
     public static partial void Oversized(ILogger logger, string cache, Type type, long maxPayload);
 
-    [LoggerMessage(3004, LogLevel.Debug, "Cache '{Cache}': a key of {Length} characters is not cached; it is longer than MaxKeyLength ({MaxKeyLength}) or not valid text.")]
+    [LoggerMessage(3004, LogLevel.Warning, "Cache '{Cache}': a key of {Length} characters is not cached; it is longer than MaxKeyLength ({MaxKeyLength}) or not valid text. Said once.")]
     public static partial void KeyTooLong(ILogger logger, string cache, int length, int maxKeyLength);
 
     [LoggerMessage(3005, LogLevel.Error, "Cache '{Cache}': upkeep failed; it goes on.")]
     public static partial void UpkeepFailed(ILogger logger, string cache, Exception exception);
+
+    [LoggerMessage(3006, LogLevel.Warning, "Cache '{Cache}': the scope of services of a load failed to be disposed.")]
+    public static partial void ScopeFailed(ILogger logger, string cache, Exception exception);
 
     [LoggerMessage(3010, LogLevel.Warning, "Cache '{Cache}': the shared tier is taken for broken after {Failures} failed calls since the start; reads go on without it.")]
     public static partial void SharedOpened(ILogger logger, string cache, long failures, Exception? exception);

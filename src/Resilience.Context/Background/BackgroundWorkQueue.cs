@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Threading.Channels;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -104,7 +105,7 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
         WorkItem item = MakeItem(snapshot, state, work);
         if (_channel.Writer.TryWrite(item))
         {
-            _ledger.Accept();
+            _ledger.Accept(item);
             return ValueTask.CompletedTask;
         }
 
@@ -122,9 +123,10 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
     /// <exception cref="ArgumentException">The state, or what the lambda captures, belongs to a request.</exception>
     public bool TryEnqueue<TState>(ScopeSnapshot snapshot, TState state, Func<IServiceProvider, TState, CancellationToken, ValueTask> work)
     {
-        if (_channel.Writer.TryWrite(MakeItem(snapshot, state, work)))
+        WorkItem item = MakeItem(snapshot, state, work);
+        if (_channel.Writer.TryWrite(item))
         {
-            _ledger.Accept();
+            _ledger.Accept(item);
             return true;
         }
 
@@ -212,7 +214,7 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
         try
         {
             await _channel.Writer.WriteAsync(item, either.Token).ConfigureAwait(false);
-            _ledger.Accept();
+            _ledger.Accept(item);
         }
         catch (ChannelClosedException)
         {
@@ -232,45 +234,51 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
 
     private async Task WorkAsync()
     {
-        ChannelReader<WorkItem> reader = _channel.Reader;
-        while (await reader.WaitToReadAsync().ConfigureAwait(false))
+        while (await _channel.Reader.WaitToReadAsync().ConfigureAwait(false))
         {
-            while (reader.TryRead(out WorkItem? item))
+            while (TryTake(out WorkItem? item))
             {
                 await RunAsync(item).ConfigureAwait(false);
             }
         }
     }
 
+    // Taken from the channel and entered as running in one step, so that a stop which looks at both finds every item in one of them.
+    private bool TryTake([NotNullWhen(true)] out WorkItem? item)
+    {
+        lock (_lock)
+        {
+            return _channel.Reader.TryRead(out item) && _running.Add(item);
+        }
+    }
+
     // Async, so that whatever the work sets in its flow is taken back when this returns.
     private async Task RunAsync(WorkItem item)
     {
-        if (_shutdown.IsCancellationRequested)
-        {
-            _ledger.Abandon(item, WorkAbandonReason.NotStarted);
-            return;
-        }
-
-        if (item.Snapshot.Deadline.IsExpired)
-        {
-            _ledger.Abandon(item, WorkAbandonReason.Expired);
-            return;
-        }
-
-        if (!item.TryStart())
-        {
-            return;
-        }
-
-        lock (_lock)
-        {
-            _running.Add(item);
-        }
-
-        long begun = _clock.GetTimestamp();
         try
         {
-            await RunInScopeAsync(item).ConfigureAwait(false);
+            if (_shutdown.IsCancellationRequested)
+            {
+                _ledger.Abandon(item, WorkAbandonReason.NotStarted);
+            }
+            else if (item.Snapshot.Deadline.IsExpired)
+            {
+                _ledger.Abandon(item, WorkAbandonReason.Expired);
+            }
+            else if (item.TryStart())
+            {
+                await RunInScopeAsync(item).ConfigureAwait(false);
+            }
+        }
+        catch (Exception exception)
+        {
+            // Not the work, which is caught where it runs, but what others hang around it: listeners for traces and metrics. The worker
+            // must go on, and the item must not get lost.
+            ScopeLog.WorkFailed(_monitor.Logger, Name, item.Snapshot.Id, exception);
+            if (!item.IsFinished)
+            {
+                _ledger.Finish(item, "failed");
+            }
         }
         finally
         {
@@ -278,17 +286,12 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
             {
                 _running.Remove(item);
             }
-
-            if (_monitor.Metrics.IsWorkEnabled)
-            {
-                _monitor.Metrics.Waited(Name, _clock.GetElapsedTime(item.Enqueued, begun));
-                _monitor.Metrics.Worked(Name, _clock.GetElapsedTime(begun));
-            }
         }
     }
 
     private async Task RunInScopeAsync(WorkItem item)
     {
+        long begun = _clock.GetTimestamp();
         using RequestScope scope = item.Snapshot.Begin(_monitor);
         using CancellationTokenRegistration shutdown = _shutdown.Token.UnsafeRegister(static scope => ((RequestScope)scope!).Cancel(ScopeCause.Shutdown), scope);
         using Activity? activity = Activities.StartActivity("background work", ActivityKind.Internal, default(ActivityContext), links: item.Snapshot.Trace == default ? null : [new ActivityLink(item.Snapshot.Trace)]);
@@ -319,6 +322,12 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
             ScopeLog.WorkFailed(_monitor.Logger, Name, item.Snapshot.Id, exception);
             _ledger.Finish(item, "failed");
         }
+
+        if (_monitor.Metrics.IsWorkEnabled)
+        {
+            _monitor.Metrics.Waited(Name, _clock.GetElapsedTime(item.Enqueued, begun));
+            _monitor.Metrics.Worked(Name, _clock.GetElapsedTime(begun));
+        }
     }
 
     private void AbandonWaiting()
@@ -339,7 +348,7 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
 
         foreach (WorkItem item in running)
         {
-            _ledger.Abandon(item, WorkAbandonReason.StillRunning);
+            _ledger.Abandon(item, item.IsStarted ? WorkAbandonReason.StillRunning : WorkAbandonReason.NotStarted);
         }
     }
 

@@ -33,6 +33,12 @@ internal static class CaptureCheck
     [UnconditionalSuppressMessage("Trimming", "IL2070", Justification = "A help during development: a field that trimming removed cannot capture anything.")]
     private static string? FindBound(Type closure)
     {
+        // A lambda that uses nothing but members of a controller has the controller itself as its target.
+        if (RequestBound.IsRequestType(closure))
+        {
+            return $"this ({closure.Name})";
+        }
+
         if (!closure.IsDefined(typeof(CompilerGeneratedAttribute)))
         {
             return null;
@@ -43,6 +49,12 @@ internal static class CaptureCheck
             if (RequestBound.IsRequestType(field.FieldType))
             {
                 return field.Name;
+            }
+
+            // The closure of a block refers to that of the block around it.
+            if (field.FieldType != closure && field.FieldType.IsDefined(typeof(CompilerGeneratedAttribute)) && FindBound(field.FieldType) is { } outer)
+            {
+                return outer;
             }
         }
 

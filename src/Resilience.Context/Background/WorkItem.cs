@@ -8,6 +8,7 @@ internal abstract class WorkItem(ScopeSnapshot snapshot, long enqueued)
     private const int Finished = 2;
 
     private int _stage;
+    private int _isCounted;
 
     public ScopeSnapshot Snapshot { get; } = snapshot;
 
@@ -16,8 +17,17 @@ internal abstract class WorkItem(ScopeSnapshot snapshot, long enqueued)
 
     public abstract object? State { get; }
 
+    /// <summary>Whether it was begun, ended or not.</summary>
+    public bool IsStarted { get; private set; }
+
+    /// <summary>Whether it has been said how it ended.</summary>
+    public bool IsFinished => Volatile.Read(ref _stage) == Finished;
+
+    /// <summary>Whether the caller is the one to count it as accepted: its producer or, if that is quicker, the worker that ends it.</summary>
+    public bool TryCount() => Interlocked.Exchange(ref _isCounted, 1) == 0;
+
     /// <summary>Whether the caller is the one to run it.</summary>
-    public bool TryStart() => Interlocked.CompareExchange(ref _stage, Running, Waiting) == Waiting;
+    public bool TryStart() => IsStarted = Interlocked.CompareExchange(ref _stage, Running, Waiting) == Waiting;
 
     /// <summary>Whether the caller is the one to say how it ended.</summary>
     public bool TryFinish() => Interlocked.Exchange(ref _stage, Finished) != Finished;

@@ -15,9 +15,9 @@ internal sealed class WorkLedger(string queue, ScopeMonitor monitor, Action<Aban
 
     public long Abandoned => Volatile.Read(ref _abandoned);
 
-    public void Accept()
+    public void Accept(WorkItem item)
     {
-        Interlocked.Increment(ref _accepted);
+        Count(item);
         if (Volatile.Read(ref _refused) != 0 && Interlocked.Exchange(ref _refused, 0) is > 0 and long count)
         {
             ScopeLog.Accepting(monitor.Logger, queue, count);
@@ -38,6 +38,7 @@ internal sealed class WorkLedger(string queue, ScopeMonitor monitor, Action<Aban
     {
         if (item.TryFinish())
         {
+            Count(item);
             Interlocked.Increment(ref _run);
             monitor.Metrics.Item(queue, outcome);
         }
@@ -55,6 +56,7 @@ internal sealed class WorkLedger(string queue, ScopeMonitor monitor, Action<Aban
             return;
         }
 
+        Count(item);
         Interlocked.Increment(ref _abandoned);
         Interlocked.Increment(ref _abandonedFor[(int)reason]);
         monitor.Metrics.Item(queue, "abandoned");
@@ -66,6 +68,16 @@ internal sealed class WorkLedger(string queue, ScopeMonitor monitor, Action<Aban
         {
             // The handler of somebody else; the other items must still be handed over.
             ScopeLog.AbandonFailed(monitor.Logger, queue, item.Snapshot.Id, exception);
+        }
+    }
+
+    // A worker may have ended the item before its producer comes to count it. Counting it first in either place keeps the account right
+    // at every moment, the one in which the queue has stopped included.
+    private void Count(WorkItem item)
+    {
+        if (item.TryCount())
+        {
+            Interlocked.Increment(ref _accepted);
         }
     }
 

@@ -107,7 +107,7 @@ public sealed class ScopeLeakDetector : IDisposable
 
     internal void Track(RequestScope scope, ScopeState state, string file, int line)
     {
-        StackTrace? stack = ShouldKeepStack(file, line) ? new StackTrace(2, fNeedFileInfo: false) : null;
+        StackTrace? stack = !state.SkipsStack && ShouldKeepStack(file, line) ? new StackTrace(2, fNeedFileInfo: false) : null;
         LeakStripe stripe = _stripes[Thread.GetCurrentProcessorId() & (_stripes.Length - 1)];
         lock (stripe.Lock)
         {
@@ -134,11 +134,23 @@ public sealed class ScopeLeakDetector : IDisposable
         }
     }
 
-    internal static void Untrack(LeakSlot slot)
+    /// <summary>Forgets a scope that has ended. If it had been reported, its coming home is worth a line: it was late, and no leak.</summary>
+    internal void Untrack(ScopeState state, LeakSlot slot)
     {
+        bool wasReported;
+        (long Begun, string File, int Line) was;
         lock (slot.Stripe.Lock)
         {
+            wasReported = slot.IsReported;
+            was = (slot.Begun, slot.File, slot.Line);
             slot.Stripe.FreeUnderLock(slot);
+        }
+
+        if (wasReported && state.Cause != ScopeCause.Expired && _logger.IsEnabled(LogLevel.Information))
+        {
+            string id = state.GetId() ?? "";
+            double age = (_clock.Milliseconds - was.Begun) / 1000.0;
+            ScopeLog.EndedLate(_logger, id, was.File, was.Line, age);
         }
     }
 

@@ -34,7 +34,7 @@ public static class RequestDeadlinePollyExtensions
         return builder.AddTimeout(new TimeoutStrategyOptions
         {
             Name = options.Name + ".Timeout",
-            TimeoutGenerator = static _ => ValueTask.FromResult(RequestScope.Current?.Deadline.Remaining ?? System.Threading.Timeout.InfiniteTimeSpan),
+            TimeoutGenerator = static _ => ValueTask.FromResult(RequestDeadline.TimerFor(RequestScope.Current?.Deadline ?? Deadline.None)),
         });
     }
 

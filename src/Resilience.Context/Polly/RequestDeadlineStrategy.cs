@@ -1,5 +1,4 @@
 using Polly;
-using Polly.Timeout;
 
 namespace Resilience.Context;
 
@@ -41,9 +40,8 @@ internal sealed class RequestDeadlineStrategy(RequestDeadlineStrategyOptions opt
         }
 
         // The inner timeout is the deadline itself, unless a longer pipeline around the attempt was cancelled for a reason of its own.
-        return outcome.Exception is TimeoutRejectedException or (OperationCanceledException and not DeadlineExceededException)
-            && scope.Cause == ScopeCause.Deadline
-            ? Outcome.FromException<TResult>(RequestDeadline.Passed(scope, outcome.Exception))
+        return RequestDeadline.IsCauseOf(outcome.Exception, scope)
+            ? Outcome.FromException<TResult>(RequestDeadline.Passed(scope, outcome.Exception!))
             : outcome;
     }
 }

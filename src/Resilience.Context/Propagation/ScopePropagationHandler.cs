@@ -13,6 +13,9 @@ namespace Resilience.Context;
 /// </remarks>
 public sealed class ScopePropagationHandler : DelegatingHandler
 {
+    // A retry sends the same message again: what was written for the first attempt must not be written twice.
+    private static readonly HttpRequestOptionsKey<bool> WroteBaggage = new("Resilience.Context.Baggage");
+
     private readonly ScopePropagationOptions _options;
     private readonly Func<DeadlinePolicy> _policy;
 
@@ -32,20 +35,54 @@ public sealed class ScopePropagationHandler : DelegatingHandler
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
-        RequestScope? scope = RequestScope.Current;
-        if (scope?.State is not { } state)
+        if (RequestScope.Current is not { State: { } state } scope)
         {
             return base.SendAsync(request, cancellationToken);
         }
 
+        return Prepare(request, scope, state) is { } refusal
+            ? Task.FromException<HttpResponseMessage>(refusal)
+            : SendWithinAsync(request, scope, state.IsCallerChosen, cancellationToken);
+    }
+
+    /// <summary>Sends the call and blocks until its headers are there, for clients that call <see cref="HttpClient.Send(HttpRequestMessage)"/>.</summary>
+    /// <inheritdoc cref="SendAsync"/>
+    protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        if (RequestScope.Current is not { State: { } state } scope)
+        {
+            return base.Send(request, cancellationToken);
+        }
+
+        if (Prepare(request, scope, state) is { } refusal)
+        {
+            throw refusal;
+        }
+
+        using CancellationTokenSource either = Limit(scope, cancellationToken);
+        try
+        {
+            return base.Send(request, either.Token);
+        }
+        catch (OperationCanceledException exception) when (exception is not DeadlineExceededException && IsOurs(either, scope, cancellationToken))
+        {
+            throw Explain(request, scope, state.IsCallerChosen, exception);
+        }
+    }
+
+    /// <summary>Writes the headers of a call.</summary>
+    /// <returns>Why it must not be sent, if it must not.</returns>
+    private DeadlineExceededException? Prepare(HttpRequestMessage request, RequestScope scope, ScopeState state)
+    {
         TimeSpan remaining = state.Deadline.ExactRemaining;
         DeadlinePolicy policy = _policy();
         if (!policy.TryOutbound(remaining, _options.AttemptTimeout, out TimeSpan budget))
         {
             state.Monitor.Metrics.DeadlineExceeded("outbound", state.IsCallerChosen);
-            return Task.FromException<HttpResponseMessage>(new DeadlineExceededException(
+            return new DeadlineExceededException(
                 $"Request '{scope.Id}' has {remaining.TotalMilliseconds:0.#} ms left, which after the margin is less than the {policy.MinimumUseful.TotalMilliseconds:0.#} ms that a call is worth, so {request.Method} to '{request.RequestUri?.Host}' was not sent.",
-                remaining, policy.MinimumUseful, state.IsCallerChosen));
+                remaining, policy.MinimumUseful, state.IsCallerChosen);
         }
 
         if (_options.IsTold(request.RequestUri?.Host ?? ""))
@@ -53,7 +90,7 @@ public sealed class ScopePropagationHandler : DelegatingHandler
             Write(request, scope, state, budget);
         }
 
-        return SendWithinAsync(request, scope, state.IsCallerChosen, cancellationToken);
+        return null;
     }
 
     private void Write(HttpRequestMessage request, RequestScope scope, ScopeState state, TimeSpan budget)
@@ -86,9 +123,6 @@ public sealed class ScopePropagationHandler : DelegatingHandler
         }
     }
 
-    // A retry sends the same message again: what was written for the first attempt must not be written twice.
-    private static readonly HttpRequestOptionsKey<bool> WroteBaggage = new("Resilience.Context.Baggage");
-
     private static void WriteDeadline(HttpRequestMessage request, TimeSpan budget)
     {
         bool isGrpc = IsGrpc(request.Content?.Headers.ContentType?.MediaType);
@@ -115,28 +149,46 @@ public sealed class ScopePropagationHandler : DelegatingHandler
 
     private async Task<HttpResponseMessage> SendWithinAsync(HttpRequestMessage request, RequestScope scope, bool isCallerChosen, CancellationToken cancellationToken)
     {
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, scope.Token);
+        using CancellationTokenSource either = Limit(scope, cancellationToken);
+        try
+        {
+            return await base.SendAsync(request, either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException exception) when (exception is not DeadlineExceededException && IsOurs(either, scope, cancellationToken))
+        {
+            throw Explain(request, scope, isCallerChosen, exception);
+        }
+    }
+
+    private CancellationTokenSource Limit(RequestScope scope, CancellationToken cancellationToken)
+    {
+        var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, scope.Token);
         if (_options.AttemptTimeout != Timeout.InfiniteTimeSpan)
         {
             either.CancelAfter(_options.AttemptTimeout);
         }
 
-        try
-        {
-            return await base.SendAsync(request, either.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException exception) when (!cancellationToken.IsCancellationRequested && scope.Cause == ScopeCause.Deadline)
+        return either;
+    }
+
+    /// <summary>Whether the deadline or the attempt's timeout cancelled a call, and not its caller or the end of the request.</summary>
+    private static bool IsOurs(CancellationTokenSource either, RequestScope scope, CancellationToken cancellationToken) =>
+        // The deadline is asked first: a caller who passes the scope's own token on has cancelled too, and it is the deadline all the same.
+        scope.Cause == ScopeCause.Deadline
+        || (either.IsCancellationRequested && !cancellationToken.IsCancellationRequested && !scope.Token.IsCancellationRequested);
+
+    private OperationCanceledException Explain(HttpRequestMessage request, RequestScope scope, bool isCallerChosen, OperationCanceledException exception)
+    {
+        if (scope.Cause == ScopeCause.Deadline)
         {
             (scope.State?.Monitor ?? ScopeMonitor.Default).Metrics.DeadlineExceeded("running", isCallerChosen);
-            throw new DeadlineExceededException(
+            return new DeadlineExceededException(
                 $"The deadline of request '{scope.Id}' passed while {request.Method} to '{request.RequestUri?.Host}' was running.",
                 TimeSpan.Zero, TimeSpan.Zero, isCallerChosen, exception, exception.CancellationToken);
         }
-        catch (OperationCanceledException exception) when (!cancellationToken.IsCancellationRequested && !scope.Token.IsCancellationRequested)
-        {
-            throw new TaskCanceledException(
-                $"{request.Method} to '{request.RequestUri?.Host}' took longer than the attempt timeout of {_options.AttemptTimeout.TotalMilliseconds:0} ms.",
-                new TimeoutException("The attempt timeout has passed.", exception), exception.CancellationToken);
-        }
+
+        return new TaskCanceledException(
+            $"{request.Method} to '{request.RequestUri?.Host}' took longer than the attempt timeout of {_options.AttemptTimeout.TotalMilliseconds:0} ms.",
+            new TimeoutException("The attempt timeout has passed.", exception), exception.CancellationToken);
     }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 
 namespace Resilience.Context;
 
@@ -24,7 +25,7 @@ internal static class RequestBound
 
     private static readonly ConcurrentDictionary<Type, (bool IsRequest, bool IsHeld)> Known = new();
 
-    /// <summary>Whether values of a type belong to a request: scopes, scoped service providers, tokens, and the request types of the platform.</summary>
+    /// <summary>Whether values of a type belong to a request: scopes, scoped service providers, tokens, the request types of the platform, and tuples with one of these.</summary>
     public static bool IsRequestType(Type type) => Known.GetOrAdd(type, Decide).IsRequest;
 
     /// <summary>Whether values of a type cannot be kept beyond a request: those of requests, and all that must be disposed or may capture.</summary>
@@ -32,8 +33,12 @@ internal static class RequestBound
 
     private static (bool IsRequest, bool IsHeld) Decide(Type type)
     {
-        bool isRequest = type == typeof(RequestScope) || type == typeof(CancellationToken) || type.IsAssignableTo(typeof(IServiceProvider)) || IsNamed(type);
-        return (isRequest, isRequest || type.IsAssignableTo(typeof(IDisposable)) || type.IsAssignableTo(typeof(IAsyncDisposable)) || type.IsAssignableTo(typeof(Delegate)));
+        Type[] parts = type.IsGenericType && type.IsAssignableTo(typeof(ITuple)) ? type.GetGenericArguments() : [];
+        bool isRequest = type == typeof(RequestScope) || type == typeof(CancellationToken) || type.IsAssignableTo(typeof(IServiceProvider)) || IsNamed(type)
+            || Array.Exists(parts, IsRequestType);
+        bool isHeld = isRequest || type.IsAssignableTo(typeof(IDisposable)) || type.IsAssignableTo(typeof(IAsyncDisposable)) || type.IsAssignableTo(typeof(Delegate))
+            || Array.Exists(parts, IsHeldType);
+        return (isRequest, isHeld);
     }
 
     private static bool IsNamed(Type type)

@@ -19,13 +19,13 @@ internal static class ScopeId
 
     private static long last = RandomStart();
 
-    /// <summary>A new positive number.</summary>
+    /// <summary>A new positive number of sixty bits.</summary>
     public static long Next()
     {
         long number;
         do
         {
-            number = Interlocked.Increment(ref last) & long.MaxValue;
+            number = Interlocked.Increment(ref last) & ((1L << 60) - 1);
         }
         while (number == 0);
         return number;

@@ -7,21 +7,25 @@ namespace Resilience.Context;
 internal sealed class ScopeState : ScopeRecord
 {
     private readonly CancellationToken _aborted;
+    private string? _id;
+    private long _number;
     private object?[]? _items;
     private OwnedItem? _owned;
     private ScopeTokenSource? _source;
     private ChildScopes? _children;
     private int _cause;
 
-    public ScopeState(RequestScope? parent, ScopeState? inherited, ScopeOptions options, (string? Text, long Number) id)
-        : base(parent, id.Text, id.Number)
+    public ScopeState(RequestScope? parent, ScopeState? inherited, ScopeOptions options, (string? Text, long Number) id, CancellationToken aborted)
     {
+        Parent = parent;
+        (_id, _number) = id;
         Clock = options.TimeProvider ?? inherited?.Clock ?? TimeProvider.System;
-        _aborted = options.Aborted;
+        _aborted = aborted;
         _items = inherited?.Items;
         Monitor = options.Monitor ?? inherited?.Monitor ?? ScopeMonitor.Default;
         Priority = options.Priority ?? inherited?.Priority ?? Priority.Normal;
         IsLongLived = options.LongLived;
+        SkipsStack = options.SkipStack;
 
         Deadline own = options.Timeout == Timeout.InfiniteTimeSpan ? options.Deadline
             : Deadline.Min(options.Deadline, Deadline.After(options.Timeout, Clock));
@@ -37,6 +41,8 @@ internal sealed class ScopeState : ScopeRecord
         }
     }
 
+    public override RequestScope? Parent { get; }
+
     public TimeProvider Clock { get; }
 
     public Deadline Deadline { get; }
@@ -48,6 +54,8 @@ internal sealed class ScopeState : ScopeRecord
     public bool IsCallerChosen { get; }
 
     public bool IsLongLived { get; }
+
+    public bool SkipsStack { get; }
 
     /// <summary>When the scope began, in the monitor's coarse milliseconds; zero when nobody measures.</summary>
     public long Begun { get; set; }
@@ -146,10 +154,28 @@ internal sealed class ScopeState : ScopeRecord
         }
     }
 
+    public override string? GetId()
+    {
+        if (_id is { } text)
+        {
+            return text;
+        }
+
+        long number = GetNumber();
+
+        // Two readers may both format; the texts are equal.
+        return number == ScopeId.Sealed ? null : _id = ScopeId.Format(number);
+    }
+
+    /// <summary>What a child takes over: the number if there is one, which is smaller to keep than the text.</summary>
+    public (string? Text, long Number) ShareId() =>
+        _id is { } text && Volatile.Read(ref _number) <= 0 ? (text, 0) : (null, GetNumber());
+
+    /// <summary>What stays of the scope. From here on no identifier is made: the record that follows has the one that was, or none that anybody has seen.</summary>
     public EndedScope Seal(ScopeCause cause, RequestScope? ancestor)
     {
-        (string? text, long number) = SealId();
-        return EndedScope.For(ancestor, text, number, cause);
+        long number = Interlocked.CompareExchange(ref _number, ScopeId.Sealed, 0);
+        return EndedScope.For(ancestor, _id, number, cause);
     }
 
     /// <summary>What the winner of the end does, once the scope no longer refers to this state. The order is the contract.</summary>
@@ -178,6 +204,19 @@ internal sealed class ScopeState : ScopeRecord
         }
 
         DisposeOwned();
+    }
+
+    private long GetNumber()
+    {
+        long number = Volatile.Read(ref _number);
+        if (number == 0)
+        {
+            long made = ScopeId.Next();
+            number = Interlocked.CompareExchange(ref _number, made, 0);
+            number = number == 0 ? made : number;
+        }
+
+        return number;
     }
 
     private void EndChildren(ChildScopes children)

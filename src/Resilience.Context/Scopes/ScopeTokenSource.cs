@@ -66,9 +66,12 @@ internal sealed class ScopeTokenSource : CancellationTokenSource
 
     private void Unregister()
     {
-        // Not Dispose, which waits for a callback that is running: the end of a scope may be called from one.
+        // Not Dispose, which waits for a callback that is running: the end of a scope may be called from one. What is unregistered still
+        // refers to the source it was registered with, and strangers may keep this one for long.
         _abortedLink.Unregister();
         _parentLink.Unregister();
+        _abortedLink = default;
+        _parentLink = default;
     }
 
     private static ScopeTokenSource MakeClosed()

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.ComponentModel.DataAnnotations;
 using System.Reflection;
 using Microsoft.Extensions.Configuration;
@@ -14,6 +15,9 @@ namespace Resilience.Settings;
 /// </remarks>
 public static class SettingsReader
 {
+    // Attributes are made anew each time they are asked for, which fifty caches with fifty settings each would be slow to start by.
+    private static readonly ConcurrentDictionary<PropertyInfo, ValidationAttribute[]> Limits = new();
+
     /// <summary>Reads what the section has over what the settings already hold.</summary>
     /// <param name="section">The section; keys it lacks leave the settings as they are.</param>
     /// <param name="settings">Where to write.</param>
@@ -179,7 +183,7 @@ public static class SettingsReader
 
     private static void CheckLimits(string path, PropertyInfo property, object? value, List<SettingsError> errors)
     {
-        foreach (ValidationAttribute limit in property.GetCustomAttributes<ValidationAttribute>())
+        foreach (ValidationAttribute limit in Limits.GetOrAdd(property, static property => [.. property.GetCustomAttributes<ValidationAttribute>()]))
         {
             if (!limit.IsValid(value))
             {

@@ -149,12 +149,15 @@ internal static class SettingsText
             return false;
         }
 
-        decimal bytes = number * factor;
-        if (bytes > (type == typeof(int) ? int.MaxValue : long.MaxValue) || bytes < long.MinValue)
+        // Divided, not multiplied: a decimal near its limit times a unit is more than a decimal holds.
+        decimal least = type == typeof(int) ? int.MinValue : long.MinValue;
+        decimal most = type == typeof(int) ? int.MaxValue : long.MaxValue;
+        if (number > most / factor || number < least / factor)
         {
             return false;
         }
 
+        decimal bytes = number * factor;
         value = type == typeof(int) ? (int)bytes : (object)(long)bytes;
         return true;
     }

@@ -24,6 +24,7 @@ public sealed class TaskScope : IAsyncDisposable
     private int _started;
     private bool _isClosed;
     private bool _isJoined;
+    private bool _isDisposed;
     private bool _wasCancelled;
 
     private TaskScope(TaskScopeMode mode, TaskScopeOptions options)
@@ -62,8 +63,17 @@ public sealed class TaskScope : IAsyncDisposable
     /// <summary>Opens a scope.</summary>
     /// <param name="mode">What is made of the ends of the tasks; <see cref="TaskScopeMode.FailFast"/> by default.</param>
     /// <param name="options">More; defaults when <see langword="null"/>.</param>
-    public static TaskScope Open(TaskScopeMode mode = TaskScopeMode.FailFast, TaskScopeOptions? options = null) =>
-        new(mode, options ?? TaskScopeOptions.Default);
+    /// <exception cref="ArgumentOutOfRangeException">The join timeout is negative and not infinite.</exception>
+    public static TaskScope Open(TaskScopeMode mode = TaskScopeMode.FailFast, TaskScopeOptions? options = null)
+    {
+        options ??= TaskScopeOptions.Default;
+        if (options.JoinTimeout < TimeSpan.Zero && options.JoinTimeout != Timeout.InfiniteTimeSpan)
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), options.JoinTimeout, $"{nameof(TaskScopeOptions.JoinTimeout)} must not be negative, unless it is infinite.");
+        }
+
+        return new TaskScope(mode, options);
+    }
 
     /// <summary>Starts a task.</summary>
     /// <param name="work">The work; it is to observe the token.</param>
@@ -109,12 +119,20 @@ public sealed class TaskScope : IAsyncDisposable
     /// <exception cref="OperationCanceledException">The tasks were cancelled from outside, or the wait was.</exception>
     public async Task JoinAsync(CancellationToken cancellationToken = default)
     {
-        await Drained().WaitAsync(cancellationToken).ConfigureAwait(false);
-        lock (_lock)
+        while (true)
         {
-            _isClosed = true;
-            _isJoined = true;
-            ThrowUnderLock();
+            await Drained().WaitAsync(cancellationToken).ConfigureAwait(false);
+            lock (_lock)
+            {
+                // Somebody may have started another one meanwhile.
+                if (_pending == 0)
+                {
+                    _isClosed = true;
+                    _isJoined = true;
+                    ThrowUnderLock();
+                    return;
+                }
+            }
         }
     }
 
@@ -139,6 +157,7 @@ public sealed class TaskScope : IAsyncDisposable
         {
             unseen = _isJoined ? [] : [.. _failures];
             _isJoined = true;
+            _isDisposed = true;
         }
 
         foreach (Exception failure in unseen)
@@ -211,19 +230,26 @@ public sealed class TaskScope : IAsyncDisposable
             failure = exception;
         }
 
-        if (Record(task, outcome, failure))
+        if (Record(task, outcome, failure, out bool isUnseen))
         {
             Cancel();
+        }
+
+        if (isUnseen)
+        {
+            Monitor.TaskFailed(failure!);
         }
 
         Leave();
     }
 
     /// <summary>Takes down how a task ended; true when the others are to be cancelled.</summary>
-    private bool Record(Task task, Outcome outcome, Exception? failure)
+    private bool Record(Task task, Outcome outcome, Exception? failure, out bool isUnseen)
     {
         lock (_lock)
         {
+            // A straggler's failure: nobody is left to join it.
+            isUnseen = _isDisposed && outcome == Outcome.Failed;
             switch (outcome)
             {
                 case Outcome.Succeeded:

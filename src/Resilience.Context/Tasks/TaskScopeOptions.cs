@@ -5,7 +5,7 @@ public sealed class TaskScopeOptions
 {
     internal static readonly TaskScopeOptions Default = new();
 
-    /// <summary>How long disposing waits for cancelled tasks, at least zero; five seconds by default.</summary>
+    /// <summary>How long disposing waits for cancelled tasks, from zero, or infinite; five seconds by default.</summary>
     public TimeSpan JoinTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>A token that cancels the tasks, besides that of the current request scope.</summary>

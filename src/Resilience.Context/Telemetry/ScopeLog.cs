@@ -25,6 +25,9 @@ internal static partial class ScopeLog
     [LoggerMessage(EventId = 1006, EventName = "LeakListenerFailed", Level = LogLevel.Error, Message = "A listener for leaked request scopes failed.")]
     public static partial void LeakListenerFailed(ILogger logger, Exception exception);
 
+    [LoggerMessage(EventId = 1007, EventName = "ScopeEndedLate", Level = LogLevel.Information, Message = "Request scope '{id}', begun at {file}:{line} and reported as not ended, has ended after {ageSeconds:0.#} s: it was late, not leaked.")]
+    public static partial void EndedLate(ILogger logger, string id, string file, int line, double ageSeconds);
+
     [LoggerMessage(EventId = 1010, EventName = "TaskScopeStragglers", Level = LogLevel.Warning, Message = "{count} task(s) of a task scope did not end within {timeoutMilliseconds:0} ms of being cancelled and run on by themselves. Pass the token on to whatever they wait for.")]
     public static partial void Stragglers(ILogger logger, int count, double timeoutMilliseconds);
 

@@ -22,6 +22,7 @@ public sealed class AdmissionController : ITickListener
     private Limits _limits;
     private PaddedCounter _inside;
     private PaddedCounter _criticalInside;
+    private GatheredSample _gathered;
     private long _longestWaitMs;
     private long _refusedBefore;
 
@@ -40,6 +41,9 @@ public sealed class AdmissionController : ITickListener
 
     /// <summary>Whether the process is taken to be overloaded at the moment.</summary>
     public bool IsHot { get; private set; }
+
+    /// <summary>The best throughput seen, per second.</summary>
+    internal double MaxPass => _hybrid.MaxPass;
 
     /// <summary>How many may be inside when work of a priority arrives; 0 while it is refused altogether.</summary>
     /// <param name="priority">The priority.</param>
@@ -160,11 +164,15 @@ public sealed class AdmissionController : ITickListener
     void ITickListener.Tick(in SystemSample sample, PressureLevel refusal, double memory)
     {
         AdmissionSettings settings = _live.Current.Admission;
-        (long passed, double rtSum) = _cells.Drain();
-        double wait = Math.Max(sample.QueueWaitMs, Interlocked.Exchange(ref _longestWaitMs, 0));
-        long refused = _cells.RefusedByLoad;
-        _hybrid.Tick(sample, wait, passed, rtSum, refused - _refusedBefore, settings, _cores());
-        _refusedBefore = refused;
+        if (_gathered.Add(sample) is { } whole)
+        {
+            (long passed, double rtSum) = _cells.Drain();
+            double wait = Math.Max(whole.QueueWaitMs, Interlocked.Exchange(ref _longestWaitMs, 0));
+            long refused = _cells.RefusedByLoad;
+            _hybrid.Tick(whole, wait, passed, rtSum, refused - _refusedBefore, settings, _cores());
+            _refusedBefore = refused;
+        }
+
         Publish(refusal, memory, settings);
     }
 
@@ -207,6 +215,38 @@ public sealed class AdmissionController : ITickListener
                 return ref _limits.Low;
             default:
                 return ref _limits.Bulk;
+        }
+    }
+
+    /// <summary>
+    /// Puts samples together until they span a tick of the controller, whose constants are for 100 ms: a shorter interval of sampling must not make its
+    /// windows shorter. Only the sampling thread's own.
+    /// </summary>
+    [StructLayout(LayoutKind.Auto)]
+    private struct GatheredSample
+    {
+        /// <summary>A little less than 100 ms, because sleeping is not exact.</summary>
+        private const double TickMs = 90;
+
+        private double _elapsed;
+        private double _cpu;
+        private double _wait;
+        private double _pause;
+
+        public SystemSample? Add(in SystemSample sample)
+        {
+            _elapsed += sample.ElapsedMs;
+            _cpu += sample.Cpu * sample.ElapsedMs;
+            _wait = Math.Max(_wait, sample.QueueWaitMs);
+            _pause += sample.GcPauseMs;
+            if (_elapsed < TickMs)
+            {
+                return null;
+            }
+
+            SystemSample whole = sample with { ElapsedMs = _elapsed, Cpu = _cpu / _elapsed, QueueWaitMs = _wait, GcPauseMs = _pause };
+            this = default;
+            return whole;
         }
     }
 

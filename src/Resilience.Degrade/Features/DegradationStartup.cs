@@ -5,7 +5,7 @@ using Resilience.Settings;
 namespace Resilience.Degrade;
 
 /// <summary>Looks at the configured names once the host has started, and again after each reload.</summary>
-internal sealed class DegradationStartup(FeatureBook book, [FromKeyedServices("")] LiveSettings<DegradeSettings> settings) : IHostedLifecycleService, IDisposable
+internal sealed class DegradationStartup(FeatureBook book, PressureMonitor monitor, [FromKeyedServices("")] LiveSettings<DegradeSettings> settings) : IHostedLifecycleService, IDisposable
 {
     private IDisposable? _subscription;
 
@@ -16,8 +16,8 @@ internal sealed class DegradationStartup(FeatureBook book, [FromKeyedServices(""
     public Task StartedAsync(CancellationToken cancellationToken)
     {
         book.Refresh();
-        book.WarnOfUnknownNames();
-        _subscription = settings.OnChange(_ => book.WarnOfUnknownNames());
+        Warn();
+        _subscription = settings.OnChange(_ => Warn());
         return Task.CompletedTask;
     }
 
@@ -28,4 +28,10 @@ internal sealed class DegradationStartup(FeatureBook book, [FromKeyedServices(""
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public void Dispose() => _subscription?.Dispose();
+
+    private void Warn()
+    {
+        book.WarnOfUnknownNames();
+        monitor.WarnOfUnknownSignals();
+    }
 }

@@ -65,6 +65,29 @@ public sealed class ModulatedTokenBucket : RateLimiter
         }
     }
 
+    /// <summary>How many tokens it holds; 1 or more. What is beyond a lowered bound is lost.</summary>
+    public int Burst
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return (int)_burst;
+            }
+        }
+
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, 1);
+            lock (_lock)
+            {
+                FillUnderLock(RateUnderLock());
+                _burst = value;
+                _tokens = Math.Min(_tokens, value);
+            }
+        }
+    }
+
     /// <inheritdoc/>
     public override TimeSpan? IdleDuration
     {
@@ -103,9 +126,10 @@ public sealed class ModulatedTokenBucket : RateLimiter
                 throw new ArgumentOutOfRangeException(nameof(permitCount), permitCount, $"The bucket never holds more than {_burst:0} tokens.");
             }
 
+            // To ask for no permit is to ask whether there is one.
             double rate = RateUnderLock();
             FillUnderLock(rate);
-            if (_tokens + Rounding >= permitCount)
+            if (_tokens + Rounding >= Math.Max(permitCount, 1))
             {
                 _tokens = Math.Max(0, _tokens - permitCount);
                 _succeeded++;
@@ -113,7 +137,7 @@ public sealed class ModulatedTokenBucket : RateLimiter
             }
 
             _failed++;
-            return new RefusedLease(TimeSpan.FromSeconds((permitCount - _tokens) / rate));
+            return new RefusedLease(TimeSpan.FromSeconds((Math.Max(permitCount, 1) - _tokens) / rate));
         }
     }
 

@@ -7,7 +7,7 @@ namespace Resilience.Degrade;
 /// Keeps on this node's disk what a shared store has said, so that a node that starts while the store is away holds the overrides that were in force. The
 /// copy also tells when the store was set back. That it cannot be written is told and stops nothing.
 /// </summary>
-internal sealed class LastKnownGoodStore(IOverrideStore shared, FileOverrideStore copy, ILogger<FileOverrideStore> logger) : IOverrideStore, IAsyncDisposable
+internal sealed class LastKnownGoodStore(IOverrideStore shared, FileOverrideStore copy, ILogger<FileOverrideStore> logger) : IOverrideStore, IAsyncDisposable, IDisposable
 {
     private volatile bool _isCopying = true; // false while the copy cannot be written: told once an episode
 
@@ -66,6 +66,13 @@ internal sealed class LastKnownGoodStore(IOverrideStore shared, FileOverrideStor
         {
             (shared as IDisposable)?.Dispose();
         }
+    }
+
+    /// <summary>For containers that are disposed without waiting; a store that can only be disposed asynchronously is let go.</summary>
+    public void Dispose()
+    {
+        copy.Dispose();
+        (shared as IDisposable)?.Dispose();
     }
 
     private async ValueTask CopyAsync(IReadOnlyList<OverrideCommand> commands, CancellationToken cancellationToken)

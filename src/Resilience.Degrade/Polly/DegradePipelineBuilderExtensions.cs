@@ -37,7 +37,7 @@ public static class DegradePipelineBuilderExtensions
 
     /// <summary>
     /// Takes a permit before each call; refuses with <see cref="RefusedException"/>. An <see cref="AdaptiveConcurrencyLimiter"/> is told how each call
-    /// went: refusals and timeouts are drops, cancellation by the caller is ignored.
+    /// went: refusals, timeouts and HTTP's 429, 502, 503 and 504 are drops, other failures and cancellation by the caller are ignored.
     /// </summary>
     /// <typeparam name="TBuilder">The kind of builder.</typeparam>
     /// <param name="builder">The builder.</param>
@@ -54,7 +54,10 @@ public static class DegradePipelineBuilderExtensions
     /// <typeparam name="TBuilder">The kind of builder.</typeparam>
     /// <param name="builder">The builder.</param>
     /// <param name="throttle">The throttle, one per backend.</param>
-    /// <param name="isOverload">Which exceptions mean "too much"; <see cref="RefusedException"/>, <see cref="TimeoutException"/> and <see cref="HttpRequestException"/> when <see langword="null"/>.</param>
+    /// <param name="isOverload">
+    /// Which exceptions mean "too much"; when <see langword="null"/> refusals, timeouts, and an <see cref="HttpRequestException"/> without a status or with 429,
+    /// 502, 503 or 504. An <see cref="HttpResponseMessage"/> with one of those means it too.
+    /// </param>
     public static TBuilder AddClientThrottle<TBuilder>(this TBuilder builder, ClientThrottle throttle, Func<Exception, bool>? isOverload = null)
         where TBuilder : ResiliencePipelineBuilderBase
     {

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Threading.RateLimiting;
 using Polly;
 using Polly.Timeout;
@@ -18,8 +19,18 @@ internal sealed class DegradeStrategyOptions : ResilienceStrategyOptions
 internal static class DegradeStrategy
 {
     /// <summary>Whether a failure means that there is too much to do, rather than that the call was wrong.</summary>
-    public static bool IsOverload(Exception exception) =>
-        exception is RefusedException or TimeoutException or TimeoutRejectedException or HttpRequestException;
+    public static bool IsOverload(Exception exception) => exception switch
+    {
+        HttpRequestException { StatusCode: { } status } => IsOverload(status), // "not found" is an answer like any other
+        RefusedException or TimeoutException or TimeoutRejectedException or DeadlineExceededException or HttpRequestException => true,
+        _ => false,
+    };
+
+    /// <summary>Whether an answer says "too much": pipelines around an <see cref="HttpClient"/> see answers, not exceptions.</summary>
+    public static bool IsOverload<TResult>(TResult? result) => result is HttpResponseMessage response && IsOverload(response.StatusCode);
+
+    public static bool IsOverload(HttpStatusCode status) =>
+        status is HttpStatusCode.TooManyRequests or HttpStatusCode.BadGateway or HttpStatusCode.ServiceUnavailable or HttpStatusCode.GatewayTimeout;
 }
 
 internal sealed class FeatureStrategy(Feature feature, IDegradation degradation) : ResilienceStrategy
@@ -78,7 +89,7 @@ internal sealed class LimiterStrategy(RateLimiter limiter) : ResilienceStrategy
         Outcome<TResult> outcome = await callback(context, state).ConfigureAwait(context.ContinueOnCapturedContext);
         (lease as AdaptiveLease)?.Report(outcome.Exception switch
         {
-            null => LimitOutcome.Success,
+            null => DegradeStrategy.IsOverload(outcome.Result) ? LimitOutcome.Drop : LimitOutcome.Success,
             { } exception when DegradeStrategy.IsOverload(exception) => LimitOutcome.Drop,
             _ => LimitOutcome.Ignore,
         });
@@ -97,7 +108,7 @@ internal sealed class ThrottleStrategy(ClientThrottle throttle, Func<Exception, 
         }
 
         Outcome<TResult> outcome = await callback(context, state).ConfigureAwait(context.ContinueOnCapturedContext);
-        throttle.Report(outcome.Exception is null || !isOverload(outcome.Exception));
+        throttle.Report(outcome.Exception is { } exception ? !isOverload(exception) : !DegradeStrategy.IsOverload(outcome.Result));
         return outcome;
     }
 }

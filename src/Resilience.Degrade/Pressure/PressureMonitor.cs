@@ -13,7 +13,7 @@ namespace Resilience.Degrade;
 /// <remarks>Thread-safe for readers.</remarks>
 public sealed class PressureMonitor : IHostedService, IDisposable
 {
-    private readonly Watched[] _signals;
+    private readonly IPressureSignalSource[] _sources;
     private readonly ITickListener[] _listeners;
     private readonly SystemSampler _sampler;
     private readonly MemoryRelief _relief;
@@ -22,13 +22,16 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     private readonly ILogger _logger;
     private readonly ManualResetEventSlim _stop = new();
     private readonly IDisposable _subscription;
+    private volatile Watched[] _signals;
+    private readonly HashSet<string> _warned = new(StringComparer.OrdinalIgnoreCase); // used when the host has started and on reloads, one at a time
     private volatile PressureSettings _current;
     private volatile PressureReading _reading = PressureReading.Calm;
     private Thread? _thread;
     private long _lateBy;
 
-    internal PressureMonitor(IEnumerable<IPressureSignal> signals, IEnumerable<ITickListener> listeners, SystemSampler sampler, FeatureBook book, LiveSettings<DegradeSettings> settings, DegradeMetrics metrics, ILogger<PressureMonitor> logger)
+    internal PressureMonitor(IEnumerable<IPressureSignal> signals, IEnumerable<ITickListener> listeners, SystemSampler sampler, FeatureBook book, LiveSettings<DegradeSettings> settings, DegradeMetrics metrics, ILogger<PressureMonitor> logger, IEnumerable<IPressureSignalSource>? sources = null)
     {
+        _sources = [.. sources ?? []];
         _signals = [.. signals.DistinctBy(signal => signal.Name, StringComparer.Ordinal).Select(signal => new Watched(signal))];
         _listeners = [.. listeners];
         _sampler = sampler;
@@ -42,7 +45,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         metrics.ObservePressure(() => _signals);
     }
 
-    /// <summary>The highest level among all signals that are enabled.</summary>
+    /// <summary>The highest level among all signals that are enabled and press on all features.</summary>
     public PressureLevel Level => _reading.Overall;
 
     /// <summary>The signal that has it; empty when nothing presses.</summary>
@@ -51,7 +54,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     /// <summary>Whether memory pressed for long, one garbage collection did not help, and only a restart will.</summary>
     public bool IsMemoryStuck => _relief.IsStuck;
 
-    /// <summary>How late the last sample was, behind its interval.</summary>
+    /// <summary>How late the last sample was: how long after it was due it was taken.</summary>
     public TimeSpan LateBy => TimeSpan.FromMilliseconds(Volatile.Read(ref _lateBy));
 
     internal PressureReading Reading => _reading;
@@ -68,9 +71,38 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     public IReadOnlyList<(string Signal, double Value, PressureLevel Level)> Values =>
         [.. _signals.Select(watched => (watched.Signal.Name, watched.Value, watched.Level))];
 
+    /// <summary>Warns of settings that name a signal which is not there, once each: a trigger that is mistyped would never fire.</summary>
+    internal void WarnOfUnknownSignals()
+    {
+        DegradeSettings settings = _settings.Current;
+        foreach ((string name, FeatureSettings feature) in settings.Features)
+        {
+            foreach (string trigger in feature.Triggers)
+            {
+                WarnIfUnknown($"{nameof(DegradeSettings.Features)}:{name}:{nameof(FeatureSettings.Triggers)}", trigger, trigger);
+            }
+        }
+
+        foreach (string name in settings.Pressure.Signals.Keys)
+        {
+            WarnIfUnknown($"{nameof(DegradeSettings.Pressure)}:{nameof(PressureSettings.Signals)}", name, name);
+        }
+
+        void WarnIfUnknown(string path, string name, string dotted)
+        {
+            if (_signals.Any(watched => watched.Signal.Name == name || string.Equals(watched.Signal.Name.Replace(':', '.'), dotted, StringComparison.OrdinalIgnoreCase)) || !_warned.Add($"{path}:{name}"))
+            {
+                return;
+            }
+
+            DegradeLog.SignalUnknown(_logger, $"{_settings.Path}:{path}", name, string.Join("', '", _signals.Select(watched => watched.Signal.Name)));
+        }
+    }
+
     /// <inheritdoc/>
     Task IHostedService.StartAsync(CancellationToken cancellationToken)
     {
+        AddSources();
         if (_signals.Length > 0 || _listeners.Length > 0)
         {
             _thread = new Thread(Run) { Name = "resilience-pressure", IsBackground = true, Priority = ThreadPriority.AboveNormal };
@@ -138,7 +170,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         }
     }
 
-    /// <summary>The highest level among the signals that refuse requests; one lower for memory that is stuck, so that shedding is not for ever.</summary>
+    /// <summary>The highest level among the signals that refuse requests; lower for memory that is stuck, so that shedding is not for ever.</summary>
     private PressureLevel RefusalLevel()
     {
         var level = PressureLevel.Normal;
@@ -147,9 +179,9 @@ public sealed class PressureMonitor : IHostedService, IDisposable
             if (watched.Settings.RefusesRequests)
             {
                 PressureLevel own = watched.Level;
-                if (own > PressureLevel.Normal && _relief.IsStuck && watched.Signal.Name == SystemSignals.Memory)
+                if (watched.Signal.Name == SystemSignals.Memory)
                 {
-                    own--;
+                    own = (PressureLevel)Math.Max(0, (int)own - _relief.EasedBy);
                 }
 
                 level = own > level ? own : level;
@@ -164,7 +196,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         (PressureLevel overall, string loudest) = (PressureLevel.Normal, "");
         foreach (Watched watched in _signals)
         {
-            if (watched.Level > overall)
+            if (watched.Level > overall && watched.Settings.PressesAll)
             {
                 (overall, loudest) = (watched.Level, watched.Signal.Name);
             }
@@ -186,6 +218,16 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         return null;
     }
 
+    /// <summary>Only now, because what they watch may itself be made from services that watch the pressure.</summary>
+    private void AddSources()
+    {
+        if (_sources.Length > 0)
+        {
+            _signals = [.. _signals.Concat(_sources.SelectMany(source => source.Signals).Select(signal => new Watched(signal))).DistinctBy(watched => watched.Signal.Name, StringComparer.Ordinal)];
+            Configure(_settings.Current);
+        }
+    }
+
     private void Configure(DegradeSettings settings)
     {
         _current = settings.Pressure;
@@ -197,9 +239,10 @@ public sealed class PressureMonitor : IHostedService, IDisposable
 
     private void Run()
     {
-        long next = Environment.TickCount64;
+        long due = Environment.TickCount64;
         while (!_stop.IsSet)
         {
+            Volatile.Write(ref _lateBy, Math.Max(0, Environment.TickCount64 - due));
             try
             {
                 Tick();
@@ -210,12 +253,10 @@ public sealed class PressureMonitor : IHostedService, IDisposable
                 DegradeLog.SamplingFailed(_logger, exception);
             }
 
-            int interval = (int)_current.SampleInterval.TotalMilliseconds;
-            next += interval;
+            // After a pause it goes on from here: no burst of samples.
             long now = Environment.TickCount64;
-            Volatile.Write(ref _lateBy, Math.Max(0, now - next));
-            next = Math.Max(next, now - interval); // after a pause go on from here: no burst of samples
-            _stop.Wait((int)Math.Max(1, next - now));
+            due = Math.Max(due + (long)_current.SampleInterval.TotalMilliseconds, now);
+            _stop.Wait((int)Math.Max(1, due - now));
         }
     }
 

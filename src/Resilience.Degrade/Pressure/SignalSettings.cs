@@ -23,6 +23,11 @@ public sealed class SignalSettings : ISettings
     /// <summary>Whether the signal counts at all; true by default.</summary>
     public bool Enabled { get; set; } = true;
 
+    /// <summary>
+    /// Whether the signal presses on features that name no <see cref="FeatureSettings.Triggers"/>; true by default. False leaves it to those that name it.
+    /// </summary>
+    public bool PressesAll { get; set; } = true;
+
     /// <summary>From this value on the level is <see cref="PressureLevel.Elevated"/>.</summary>
     [Range(0.0, 1_000_000.0)]
     public double Enter { get; set; }

@@ -36,6 +36,7 @@ public sealed class ClientThrottle
         ArgumentOutOfRangeException.ThrowIfLessThan(options.K, 1.0, nameof(options));
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MinimumRequests, 0, nameof(options));
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Window, TimeSpan.FromSeconds(1), nameof(options));
+        ArgumentOutOfRangeException.ThrowIfNegative(options.MaxProbability, nameof(options));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.MaxProbability, 1.0, nameof(options));
         _clock = new CoarseClock(timeProvider);
         _random = random ?? Random.Shared;
@@ -122,6 +123,6 @@ public sealed class ClientThrottleOptions
     /// <summary>How many calls there must be in the window before any is refused; 20.</summary>
     public int MinimumRequests { get; init; } = 20;
 
-    /// <summary>The most probable refusal, so that some calls always find out whether the backend is back; 0.95, at most 1.</summary>
+    /// <summary>The most probable refusal, so that some calls always find out whether the backend is back; 0.95, from 0 to 1.</summary>
     public double MaxProbability { get; init; } = 0.95;
 }

@@ -1,8 +1,6 @@
-using System.Net;
-
 namespace Resilience.Degrade;
 
-/// <summary>Puts a <see cref="ClientThrottle"/> in front of an <see cref="HttpClient"/>: <c>429</c>, <c>503</c> and lost connections count as "too much".</summary>
+/// <summary>Puts a <see cref="ClientThrottle"/> in front of an <see cref="HttpClient"/>: <c>429</c>, <c>502</c>, <c>503</c>, <c>504</c> and lost connections count as "too much".</summary>
 /// <param name="throttle">The throttle, one per backend.</param>
 public sealed class ClientThrottleHandler(ClientThrottle throttle) : DelegatingHandler
 {
@@ -20,7 +18,7 @@ public sealed class ClientThrottleHandler(ClientThrottle throttle) : DelegatingH
         try
         {
             HttpResponseMessage response = await base.SendAsync(request, cancellationToken).ConfigureAwait(false);
-            accepted = response.StatusCode is not (HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests);
+            accepted = !DegradeStrategy.IsOverload(response.StatusCode);
             return response;
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)

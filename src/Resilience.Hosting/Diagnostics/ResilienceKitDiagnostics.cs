@@ -10,5 +10,5 @@ public static class ResilienceKitDiagnostics
     public static IReadOnlyList<string> MeterNames { get; } = Array.AsReadOnly(["Resilience.Context", "Resilience.Pools", "Resilience.Caching", "Resilience.Degrade"]);
 
     /// <summary>The names of the kit's activity sources.</summary>
-    public static IReadOnlyList<string> ActivitySourceNames { get; } = Array.AsReadOnly(["Resilience.Context"]);
+    public static IReadOnlyList<string> ActivitySourceNames { get; } = Array.AsReadOnly(["Resilience.Context", "Resilience.Caching"]);
 }

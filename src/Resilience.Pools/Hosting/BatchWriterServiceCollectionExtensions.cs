@@ -1,7 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
-using Polly;
-using Polly.Registry;
+using Resilience.Context;
 using Resilience.Pools;
 using Resilience.Settings;
 
@@ -55,7 +54,7 @@ public static class BatchWriterServiceCollectionExtensions
                 write(provider),
                 options,
                 onAbandoned?.Invoke(provider),
-                options.Pipeline is { } pipeline ? provider.GetRequiredService<ResiliencePipelineProvider<string>>().GetPipeline(pipeline) : null,
+                NamedPipelines.Find(provider, options.Pipeline, $"{SectionPath}:{label}"),
                 provider.GetService<TimeProvider>(),
                 provider.GetService<ILoggerFactory>()?.CreateLogger("Resilience.Pools"),
                 provider.GetRequiredService<BatchMetrics>());

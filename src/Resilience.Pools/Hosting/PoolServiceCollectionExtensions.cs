@@ -3,6 +3,7 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Resilience.Context;
 using Resilience.Pools;
 using Resilience.Settings;
 
@@ -80,12 +81,14 @@ public static class PoolServiceCollectionExtensions
     public static PoolBuilder AddResourcePool<T>(this IServiceCollection services, Func<IServiceProvider, IResourceFactory<T>> factory)
         where T : class => services.AddResourcePool(Options.Options.DefaultName, factory);
 
+    internal static bool IsDevelopment(IServiceProvider provider) => provider.GetService<IHostEnvironment>()?.IsDevelopment() ?? false;
+
     private static ResourcePool<T> Create<T>(IServiceProvider provider, string name, string label, IResourceFactory<T> factory)
         where T : class
     {
         LiveSettings<PoolOptions> settings = provider.GetRequiredKeyedService<LiveSettings<PoolOptions>>(name);
         PoolOptions options = settings.Current.Copy();
-        options.DetectNestedAcquire ??= provider.GetService<IHostEnvironment>()?.IsDevelopment() ?? false;
+        options.DetectNestedAcquire ??= IsDevelopment(provider) ? true : null;
         var pool = new ResourcePool<T>(
             label,
             factory,
@@ -94,7 +97,10 @@ public static class PoolServiceCollectionExtensions
             provider.GetService<ILoggerFactory>()?.CreateLogger("Resilience.Pools"),
             provider.GetRequiredService<PoolMetrics>(),
             provider.GetKeyedService<PoolAdmission>(name),
-            bound: null);
+            bound: null)
+        {
+            Pipeline = NamedPipelines.Find(provider, options.Pipeline, $"{SectionPath}:{label}"),
+        };
         settings.OnChange(pool.Apply);
         return pool;
     }

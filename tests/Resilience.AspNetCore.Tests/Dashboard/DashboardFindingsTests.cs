@@ -52,6 +52,30 @@ public sealed class DashboardFindingsTests
     }
 
     [Fact]
+    public void Of_PoolThatPresses_IsToldOnceWithItsFigures()
+    {
+        IReadOnlyList<Finding> findings = Findings(snapshot => snapshot with
+        {
+            Pools = [Pool() with { Leased = 16, Waiting = 42 }],
+            Pressure = new PressureFigures { Level = PressureLevel.High, Loudest = "memory", Signals = [new SignalFigures("pool:orders", 1, PressureLevel.Critical), new SignalFigures("memory", 0.91, PressureLevel.High)] },
+        });
+
+        Assert.Equal(["memory", "orders"], findings.Select(finding => finding.Subject));
+    }
+
+    [Theory]
+    [InlineData("Ready", null)]
+    [InlineData("Loading", null)]
+    [InlineData("Stale", Severity.Warning)]
+    [InlineData("Contradicted", Severity.Critical)]
+    public void Of_Guard_SaysWhenItRefusesNothing(string state, object? severity)
+    {
+        IReadOnlyList<Finding> findings = Findings(snapshot => snapshot with { Caches = [Cache() with { Guard = new GuardFigures(state, 1_000, 0.01, 2) }] });
+
+        Assert.Equal((Severity?)severity, findings.SingleOrDefault()?.Severity);
+    }
+
+    [Fact]
     public void Of_ThousandPoolsWrong_StaysReadable() =>
         Assert.Equal(DashboardFindings.Maximum, Findings(snapshot => snapshot with { Pools = [.. Enumerable.Range(0, 1_000).Select(_ => Pool() with { Waiting = 1 })] }).Count);
 

@@ -189,6 +189,38 @@ public class BloomGuardTests
     }
 
     [Fact]
+    public async Task Start_SourceThatLacksKeysForGood_IsNotReadWithoutAPause()
+    {
+        using var logs = new LogCollector();
+        _options.AuditShare = 1;
+        await using BloomGuard guard = Create(logs.CreateLogger("guard"));
+        guard.Start();
+        await ContradictOnceBuiltAsync(1);
+        await ContradictOnceBuiltAsync(2); // the first doubt is met at once, the clock stands still
+        await logs.WaitForAsync(_ => guard.GetStatistics().Contradictions == 2);
+
+        long contradicted = _time.GetTimestamp();
+        while (guard.GetStatistics().Rebuilds == 2)
+        {
+            await Task.Yield();
+            _time.Advance(TimeSpan.FromMilliseconds(10));
+        }
+
+        Assert.True(_time.GetElapsedTime(contradicted) >= TimeSpan.FromSeconds(1), $"rebuilt after {_time.GetElapsedTime(contradicted)}");
+
+        async Task ContradictOnceBuiltAsync(int rebuilds)
+        {
+            while (guard.GetStatistics().Rebuilds < rebuilds || guard.State != GuardState.Ready)
+            {
+                await Task.Yield();
+            }
+
+            Assert.Equal(GuardVerdict.MaybePresent, Check(guard, $"unannounced {rebuilds}"));
+            ((ICacheGuard)guard).Exists($"unannounced {rebuilds}");
+        }
+    }
+
+    [Fact]
     public async Task Check_AnyOutcome_AllocatesNothing()
     {
         await using BloomGuard guard = await ReadyAsync();

@@ -28,7 +28,8 @@ public class GuardLawTests
             }
         });
         int next = 0;
-        new StressRunner { Workers = 3, Duration = TimeSpan.FromMinutes(10), MaxIterations = steps / 1_000 }.Run(worker =>
+        const int Workers = 3;
+        long iterations = new StressRunner { Workers = Workers, Duration = TimeSpan.FromHours(1), MaxIterations = (steps / 1_000 / Workers) + 1 }.Run(worker =>
         {
             string key = $"key:{Interlocked.Increment(ref next)}";
             Assert.True(guard.AddAsync(key).IsCompleted);
@@ -50,6 +51,7 @@ public class GuardLawTests
         });
         await ending.CancelAsync();
         await rebuilding;
+        Assert.True(iterations * 1_000 >= steps, $"only {iterations * 1_000} of {steps} steps in the time that there was");
         Assert.DoesNotContain(committed, key => !guard.MayExist(key));
         Assert.True(guard.GetStatistics().Rebuilds > 5);
         Assert.False(guard.MayExist("invented") && guard.MayExist("invented too") && guard.MayExist("and a third"));

@@ -67,9 +67,11 @@ public sealed class BackgroundWorkQueueTests : IAsyncDisposable
         var seenNext = new TaskCompletionSource<string>();
         foreach (TaskCompletionSource<string> result in (TaskCompletionSource<string>[])[seen, seenNext])
         {
-            await queue.EnqueueAsync(scope.Detach(TimeSpan.FromSeconds(30)), result, static (_, result, _) =>
+            await queue.EnqueueAsync(scope.Detach(TimeSpan.FromSeconds(30)), (result, logger), static (_, state, _) =>
             {
-                result.SetResult($"{Activity.Current?.OperationName} {Foreign.Value} {RequestScope.Current!.IsEnded}");
+                state.logger.Log(LogLevel.Information, new EventId(7), "from the work");
+                state.logger.BeginScope("left behind");
+                state.result.SetResult($"{Activity.Current?.OperationName} {Foreign.Value} {RequestScope.Current!.IsEnded}");
                 Foreign.Value = "left behind";
                 new Activity("left behind").Start();
                 return ValueTask.CompletedTask;
@@ -79,6 +81,76 @@ public sealed class BackgroundWorkQueueTests : IAsyncDisposable
         Assert.Equal("  False", await seen.Task);
         Assert.Equal("  False", await seenNext.Task);
         await queue.StopAsync(default);
+        Assert.All(_logs.WithId(7), static entry => Assert.Empty(entry.Scopes));
+        Assert.Equal(2, _logs.WithId(7).Count);
+
+        // The control: here the scope is there to be seen.
+        logger.Log(LogLevel.Information, new EventId(8), "from the test");
+        Assert.Equal("foreign scope", Assert.Single(Assert.Single(_logs.WithId(8)).Scopes));
+    }
+
+    [Fact]
+    public async Task Work_TraceListenerFails_TheWorkerGoesOnAndNothingIsLost()
+    {
+        ActivityTraceId broken = default;
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = static source => source.Name == "Resilience.Context",
+            Sample = (ref ActivityCreationOptions<ActivityContext> options) =>
+                options.Links?.Any(link => link.Context.TraceId == broken) == true ? throw new FormatException("broken listener") : ActivitySamplingResult.None,
+        };
+        ActivitySource.AddActivityListener(listener);
+        using BackgroundWorkQueue queue = Queue(settings => settings.Workers = 1);
+        using (var request = new Activity("request"))
+        {
+            request.Start();
+            broken = request.TraceId;
+            await EnqueueAsync(queue, 1);
+        }
+
+        await EnqueueAsync(queue, 2);
+        await queue.StartAsync(default);
+        await queue.StopAsync(default);
+        Assert.Equal((2, 2, 0), (queue.Accepted, queue.Run, queue.Abandoned));
+        Assert.IsType<FormatException>(Assert.Single(_logs.WithId(1020)).Exception);
+    }
+
+    [Fact]
+    public async Task Account_AtEveryMoment_AcceptedIsNeverLessThanRunAndAbandoned()
+    {
+        using BackgroundWorkQueue queue = Queue(settings => (settings.Capacity, settings.Workers) = (16, 2), TimeProvider.System);
+        await queue.StartAsync(default);
+        new StressRunner { Workers = 3, Duration = TimeSpan.FromSeconds(1) }.Run(worker =>
+        {
+            if (worker.Index == 0)
+            {
+                long ended = queue.Run + queue.Abandoned;
+                long accepted = queue.Accepted;
+                Assert.True(accepted >= ended, $"{accepted} accepted, {ended} ended");
+                return;
+            }
+
+            queue.TryEnqueue(ScopeSnapshot.Create(TimeSpan.FromMinutes(1)), 0, static (_, _, _) => ValueTask.CompletedTask);
+        });
+        await queue.StopAsync(default);
+        Assert.Equal(queue.Accepted, queue.Run + queue.Abandoned);
+    }
+
+    [Fact]
+    public async Task Stop_WithNoTimeAtAll_EveryItemIsRunOrAbandonedWhenItReturns()
+    {
+        for (int round = 0; round < 50; round++)
+        {
+            using BackgroundWorkQueue queue = Queue(settings => (settings.Capacity, settings.Workers, settings.DrainTimeout, settings.Grace) = (1000, 4, TimeSpan.Zero, TimeSpan.Zero), TimeProvider.System);
+            for (int item = 0; item < 200; item++)
+            {
+                Assert.True(queue.TryEnqueue(ScopeSnapshot.Create(TimeSpan.FromMinutes(1)), 0, static async (_, _, _) => await Task.Yield()));
+            }
+
+            await queue.StartAsync(default);
+            await queue.StopAsync(default);
+            Assert.Equal((200, 200), (queue.Accepted, queue.Run + queue.Abandoned));
+        }
     }
 
     [Fact]
@@ -265,6 +337,13 @@ public sealed class BackgroundWorkQueueTests : IAsyncDisposable
         await Assert.ThrowsAsync<ArgumentException>(async () => await queue.EnqueueAsync(Snapshot(), scope, static (_, _, _) => ValueTask.CompletedTask));
         await Assert.ThrowsAsync<ArgumentException>(async () => await queue.EnqueueAsync(Snapshot(), (IServiceProvider)_services, static (_, _, _) => ValueTask.CompletedTask));
         await Assert.ThrowsAsync<ArgumentException>(async () => await queue.EnqueueAsync(Snapshot(), 0, (_, _, _) => new ValueTask(Task.FromResult(scope.Id))));
+        await Assert.ThrowsAsync<ArgumentException>(async () => await queue.EnqueueAsync(Snapshot(), (scope, 7), static (_, _, _) => ValueTask.CompletedTask));
+        foreach (int number in (int[])[1])
+        {
+            // The scope is in the closure of the method, the number in that of the loop.
+            await Assert.ThrowsAsync<ArgumentException>(async () => await queue.EnqueueAsync(Snapshot(), 0, (_, _, _) => new ValueTask(Task.FromResult(scope.Id + number))));
+        }
+
         await EnqueuePlainAsync("fine");
 
         ValueTask EnqueuePlainAsync(string plain) => queue.EnqueueAsync(Snapshot(), 0, (_, _, _) => new ValueTask(Task.FromResult(plain)));

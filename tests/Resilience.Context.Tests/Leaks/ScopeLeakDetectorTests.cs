@@ -42,6 +42,23 @@ public sealed class ScopeLeakDetectorTests : IDisposable
     }
 
     [Fact]
+    public void Overdue_EndsLater_IsSaidToHaveBeenLate()
+    {
+        using (RequestScope late = Begin())
+        {
+            _clock.Advance(TimeSpan.FromMinutes(3));
+            Assert.Single(_logs.WithId(1000));
+        }
+
+        Assert.Contains("180", Assert.Single(_logs.WithId(1007)).Message, StringComparison.Ordinal);
+        Begin().Dispose();
+        RequestScope never = Begin();
+        _clock.Advance(TimeSpan.FromMinutes(10));
+        Assert.Equal(ScopeCause.Expired, never.Cause);
+        Assert.Single(_logs.WithId(1007));
+    }
+
+    [Fact]
     public void Overdue_SecondReportOfAPlace_HasAStack()
     {
         for (int round = 0; round < 2; round++)

@@ -42,6 +42,26 @@ public sealed class RequestDeadlineStrategyTests
     }
 
     [Fact]
+    public async Task Execute_DeadlinePassesBetweenTheCheckAndTheAttempt_IsBoundedAllTheSame()
+    {
+        ResiliencePipeline pipeline = Builder()
+            .AddRequestDeadline(new RequestDeadlineStrategyOptions { MinimumUseful = TimeSpan.Zero })
+            .Build();
+        using RequestScope scope = RequestScope.Begin(new ScopeOptions { Timeout = TimeSpan.FromSeconds(1), TimeProvider = new ExpiringClock(_clock) });
+        Task running = pipeline.ExecuteAsync(static async token => await Task.Delay(Timeout.Infinite, token)).AsTask();
+        _clock.Advance(TimeSpan.FromMilliseconds(1));
+        await Assert.ThrowsAsync<DeadlineExceededException>(() => running);
+    }
+
+    [Fact]
+    public async Task Execute_DeadlineBeyondWhatATimerTakes_Runs()
+    {
+        ResiliencePipeline pipeline = Builder().AddRequestDeadline().Build();
+        using RequestScope scope = RequestScope.Begin(new ScopeOptions { Timeout = TimeSpan.FromDays(300), TimeProvider = _clock });
+        Assert.Equal(7, await pipeline.ExecuteAsync(static _ => ValueTask.FromResult(7)));
+    }
+
+    [Fact]
     public async Task Retry_EachAttemptIsWeighed_AndADeadlineIsNotRetried()
     {
         int attempts = 0;
@@ -104,6 +124,16 @@ public sealed class RequestDeadlineStrategyTests
         }
 
         Assert.Equal(CircuitState.Closed, state.CircuitState);
+    }
+
+    /// <summary>A clock on which the second that a scope was given has passed by the third reading: after the begin and the check.</summary>
+    private sealed class ExpiringClock(ManualTimeProvider clock) : TimeProvider
+    {
+        private int _readings;
+
+        public override long TimestampFrequency => clock.TimestampFrequency;
+
+        public override long GetTimestamp() => clock.GetTimestamp() + (++_readings > 2 ? 2 * TimestampFrequency : 0);
     }
 
     private ResiliencePipelineBuilder Builder() => new() { TimeProvider = _clock };

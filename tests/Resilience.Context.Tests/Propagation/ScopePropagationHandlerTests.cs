@@ -97,6 +97,71 @@ public sealed class ScopePropagationHandlerTests
         Assert.IsNotType<DeadlineExceededException>(error);
     }
 
+    [Fact]
+    public async Task Send_CallerPassesTheScopesOwnToken_TheDeadlineIsNamedAllTheSame()
+    {
+        using RequestScope scope = Begin(1000);
+        Task<HttpRequestMessage> sending = SendAsync(cancellationToken: scope.Token, send: static async (_, token) =>
+        {
+            await Task.Delay(Timeout.Infinite, token);
+            return new HttpResponseMessage();
+        });
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        await Assert.ThrowsAsync<DeadlineExceededException>(() => sending);
+    }
+
+    [Fact]
+    public async Task Send_AttemptTimeout_BoundsTheAttemptAndWhatTheServerIsTold()
+    {
+        using RequestScope scope = Begin(1000);
+        string? told = null;
+        TaskCanceledException error = await Assert.ThrowsAsync<TaskCanceledException>(() => SendAsync(new ScopePropagationOptions { AttemptTimeout = TimeSpan.FromMilliseconds(50) }, send: async (request, token) =>
+        {
+            told = Header(request, DeadlineCodec.TimeoutHeader);
+            await Task.Delay(Timeout.Infinite, token);
+            return new HttpResponseMessage();
+        }));
+        Assert.Equal("48", told);
+        Assert.IsType<TimeoutException>(error.InnerException);
+        Assert.False(scope.Token.IsCancellationRequested);
+    }
+
+    [Fact]
+    public async Task Send_HandlerBelowGivesUpByItself_ItsErrorIsLeftAsItIs()
+    {
+        using RequestScope scope = Begin(1000);
+        var own = new TaskCanceledException("the connection took too long");
+        Assert.Same(own, await Assert.ThrowsAsync<TaskCanceledException>(() => SendAsync(send: (_, _) => Task.FromException<HttpResponseMessage>(own))));
+    }
+
+    [Fact]
+    public void SendSynchronously_IsBoundAndToldLikeAnyOther()
+    {
+        using RequestScope scope = Begin(1000);
+        using HttpMessageInvoker invoker = Invoker(null, static (request, token) =>
+        {
+            Assert.True(token.CanBeCanceled);
+            return Task.FromResult(new HttpResponseMessage());
+        });
+        using var first = new HttpRequestMessage(HttpMethod.Get, "http://inventory/");
+        invoker.Send(first, TestContext.Current.CancellationToken).Dispose();
+        Assert.Equal(("980", "r-1"), (Header(first, DeadlineCodec.TimeoutHeader), Header(first, ScopeHeaders.RequestId)));
+
+        using HttpMessageInvoker slow = Invoker(null, (_, token) =>
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(996));
+            return Task.FromCanceled<HttpResponseMessage>(token);
+        });
+        using var second = new HttpRequestMessage(HttpMethod.Get, "http://inventory/");
+        _clock.Advance(TimeSpan.FromMilliseconds(4));
+        Assert.Throws<DeadlineExceededException>(() => slow.Send(second, CancellationToken.None));
+        Assert.Equal(ScopeCause.Deadline, scope.Cause);
+
+        using var third = new HttpRequestMessage(HttpMethod.Get, "http://inventory/");
+        Assert.Throws<DeadlineExceededException>(() => invoker.Send(third, CancellationToken.None));
+        Assert.Empty(third.Headers);
+    }
+
     [Theory]
     [InlineData("http://inventory/x", true)]
     [InlineData("http://a.internal.example/x", true)]
@@ -149,5 +214,7 @@ public sealed class ScopePropagationHandlerTests
     private sealed class Stub(Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> send) : HttpMessageHandler
     {
         protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) => send(request, cancellationToken);
+
+        protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken) => send(request, cancellationToken).GetAwaiter().GetResult();
     }
 }

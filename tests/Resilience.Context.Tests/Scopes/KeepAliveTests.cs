@@ -111,13 +111,29 @@ public sealed class KeepAliveTests
             _ = WaitAsync(empty, stop.Token);
             static async Task WaitAsync(SemaphoreSlim semaphore, CancellationToken stop) => await semaphore.WaitAsync(stop);
         },
-        ["parked iterator"] = static probe =>
+        ["iterator parked at an await"] = static probe =>
         {
             IAsyncEnumerator<int> numbers = probe.Keep(NumbersAsync().GetAsyncEnumerator());
             _ = numbers.MoveNextAsync().AsTask();
             static async IAsyncEnumerable<int> NumbersAsync()
             {
                 await new TaskCompletionSource().Task;
+                yield return 1;
+            }
+        },
+        ["iterator parked at a yield"] = static probe =>
+        {
+            IAsyncEnumerator<int> numbers = probe.Keep(NumbersAsync().GetAsyncEnumerator());
+            Task first = FirstAsync(numbers);
+            while (!first.IsCompleted)
+            {
+                Thread.Yield();
+            }
+
+            static async Task FirstAsync(IAsyncEnumerator<int> numbers) => Assert.True(await numbers.MoveNextAsync());
+            static async IAsyncEnumerable<int> NumbersAsync()
+            {
+                await Task.Yield();
                 yield return 1;
             }
         },

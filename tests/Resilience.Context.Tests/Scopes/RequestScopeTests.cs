@@ -392,8 +392,15 @@ public sealed class RequestScopeTests
     public void Race_ReadersAgainstEnd_NeverSeeNullOrForeignData()
     {
         // Every scope carries its own identifier as a value: a reader that raced the end may see it or nothing, never another's.
+        // Seconds by default; a hundred million iterations in the nightly length.
+        const int Workers = 4;
+        const long NightlyIterations = 100_000_000;
+        bool isNightly = Environment.GetEnvironmentVariable("NIGHTLY") == "1";
         RequestScope?[] slots = new RequestScope?[4];
-        new StressRunner { Workers = 4 }.Run(worker =>
+        StressRunner runner = isNightly
+            ? new StressRunner { Workers = Workers, MaxIterations = NightlyIterations / Workers, Duration = TimeSpan.FromHours(4) }
+            : new StressRunner { Workers = Workers };
+        long iterations = runner.Run(worker =>
         {
             if (worker.Index < 2)
             {
@@ -412,12 +419,14 @@ public sealed class RequestScopeTests
                 }
 
                 _ = scope.Deadline.Remaining;
+                _ = scope.Cause;
                 if (worker.Random.Next(64) == 0)
                 {
                     _ = scope.Token.IsCancellationRequested;
                 }
             }
         });
+        Assert.InRange(iterations, isNightly ? NightlyIterations : 1, long.MaxValue);
     }
 
     [Fact]

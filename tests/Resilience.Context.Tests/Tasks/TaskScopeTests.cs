@@ -119,6 +119,26 @@ public sealed class TaskScopeTests
     }
 
     [Fact]
+    public async Task Dispose_StragglerFailsLater_IsReportedAllTheSame()
+    {
+        using var logs = new LogCollector();
+        using var monitor = new ScopeMonitor(loggerFactory: logs.CreateFactory());
+        var release = new TaskCompletionSource();
+        TaskScope group = TaskScope.Open(options: new TaskScopeOptions { Monitor = monitor, JoinTimeout = TimeSpan.Zero });
+        _ = group.Run(_ => release.Task);
+        await group.DisposeAsync();
+        Assert.Equal(1, group.Stragglers);
+        Assert.Empty(logs.WithId(1011));
+        release.SetException(new FormatException("late"));
+        await logs.WaitForAsync(static entry => entry.Id.Id == 1011);
+        Assert.Equal(1, monitor.Failures);
+    }
+
+    [Fact]
+    public void Open_NegativeJoinTimeout_IsRefused() =>
+        Assert.Contains("JoinTimeout", Assert.Throws<ArgumentOutOfRangeException>(() => TaskScope.Open(options: new TaskScopeOptions { JoinTimeout = TimeSpan.FromSeconds(-2) })).Message, StringComparison.Ordinal);
+
+    [Fact]
     public async Task Run_InRequestScope_SeesItAndIsCancelledWithIt()
     {
         RequestScope scope = RequestScope.Begin();

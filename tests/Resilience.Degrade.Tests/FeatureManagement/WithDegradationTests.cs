@@ -26,4 +26,31 @@ public sealed class WithDegradationTests
         var variants = host.Services.GetRequiredService<IVariantFeatureManager>();
         Assert.False(await variants.IsEnabledAsync("m-managed"));
     }
+
+    [Fact]
+    public async Task IsEnabled_WithinARequest_DoesNotFlipHalfWay()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(null, builder => builder.AddFeature(Managed).Services.AddFeatureManagement().WithDegradation());
+        var features = host.Services.GetRequiredService<IFeatureManager>();
+        using (RequestScope.Begin())
+        {
+            Assert.True(await features.IsEnabledAsync("m-managed"));
+            await host.Degradation.OverrideAsync(Managed, FeatureState.Off, "test", "test");
+            Assert.True(await features.IsEnabledAsync("m-managed"));
+        }
+
+        Assert.False(await features.IsEnabledAsync("m-managed"));
+        Assert.Contains("m-managed", await NamesAsync(features));
+    }
+
+    private static async Task<List<string>> NamesAsync(IFeatureManager features)
+    {
+        var names = new List<string>();
+        await foreach (string name in features.GetFeatureNamesAsync())
+        {
+            names.Add(name);
+        }
+
+        return names;
+    }
 }

@@ -168,6 +168,19 @@ public sealed class ConcurrencyLimitTests
         });
     }
 
+    [Fact]
+    public void Bucket_BurstChangedLive_HoldsAtOnce()
+    {
+        var time = new ManualTimeProvider();
+        var bucket = new ModulatedTokenBucket(100, 50, () => 0, time) { Burst = 5 };
+        Assert.Equal(5, Drain(bucket));
+        bucket.Burst = 20;
+        time.Advance(TimeSpan.FromSeconds(10));
+        Assert.Equal(20, Drain(bucket));
+        Assert.False(bucket.AttemptAcquire(0).IsAcquired); // asks whether there is one
+        Assert.Throws<ArgumentOutOfRangeException>(() => bucket.Burst = 0);
+    }
+
     private static int Drain(RateLimiter limiter)
     {
         int permits = 0;

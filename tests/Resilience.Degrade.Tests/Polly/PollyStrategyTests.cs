@@ -86,4 +86,42 @@ public sealed class PollyStrategyTests
 
         Assert.True(throttle.RefusalProbability > 0.5);
     }
+
+    /// <summary>"Not found" is an answer: a client that asks for what is not there must not throttle itself.</summary>
+    [Theory]
+    [InlineData(System.Net.HttpStatusCode.NotFound, false)]
+    [InlineData(System.Net.HttpStatusCode.BadRequest, false)]
+    [InlineData(System.Net.HttpStatusCode.InternalServerError, false)]
+    [InlineData(System.Net.HttpStatusCode.TooManyRequests, true)]
+    [InlineData(System.Net.HttpStatusCode.ServiceUnavailable, true)]
+    [InlineData(System.Net.HttpStatusCode.GatewayTimeout, true)]
+    [InlineData(null, true)] // the connection was lost
+    public void HttpFailure_CountsOnlyWhenItMeansTooMuch(System.Net.HttpStatusCode? status, bool isOverload)
+    {
+        var throttle = new ClientThrottle();
+        ResiliencePipeline pipeline = new ResiliencePipelineBuilder().AddClientThrottle(throttle).Build();
+        for (int i = 0; i < 100; i++)
+        {
+            Assert.ThrowsAny<Exception>(() => pipeline.Execute(() => throw new HttpRequestException("failed", null, status)));
+        }
+
+        Assert.Equal(isOverload, throttle.RefusalProbability > 0);
+    }
+
+    /// <summary>A pipeline around an HttpClient sees answers, not exceptions.</summary>
+    [Fact]
+    public void HttpAnswer_TooManyRequests_CountsForThrottleAndLimiter()
+    {
+        var throttle = new ClientThrottle();
+        var limiter = new AdaptiveConcurrencyLimiter(new AimdLimit(initial: 100), TimeSpan.FromTicks(1));
+        ResiliencePipeline<HttpResponseMessage> pipeline = new ResiliencePipelineBuilder<HttpResponseMessage>().AddClientThrottle(throttle).AddLimiter(limiter).Build();
+        using var busy = new HttpResponseMessage(System.Net.HttpStatusCode.TooManyRequests);
+        for (int i = 0; i < 20; i++)
+        {
+            pipeline.Execute(() => busy);
+        }
+
+        Assert.True(throttle.RefusalProbability > 0.5);
+        Assert.True(limiter.Limit < 50);
+    }
 }

@@ -37,6 +37,38 @@ public sealed class HybridSimulationTests
         Assert.True(outcome.Goodput < 0.3, outcome.ToString());
     }
 
+    /// <summary>The figure to beat: on 64 cores Gradient2 with its defaults learns so slowly that it turns most of what it could do away.</summary>
+    [Fact]
+    public void StepToTenfoldOn64Cores_Gradient2AtTheDoor_IsFarBehind()
+    {
+        Scenario scenario = new() { Cores = 64, Seconds = 12, MeasureFrom = 5, Load = static at => at < 5 ? 0.7 : 10 };
+        Outcome gradient = Run(scenario, new Gradient2Door());
+        Outcome hybrid = Run(scenario);
+        Assert.True(gradient.Goodput < 0.3, gradient.ToString());
+        Assert.True(gradient.CriticalSuccess < 0.3, gradient.ToString());
+        Assert.True(hybrid.Goodput > 3 * gradient.Goodput, $"{hybrid} against {gradient}");
+    }
+
+    /// <summary>A limit that is learnt from response times takes a slow dependency for an overload.</summary>
+    [Fact]
+    public void SlowDependency_Gradient2AtTheDoor_RefusesMost()
+    {
+        Outcome gradient = Run(new Scenario { Cores = 8, Seconds = 40, MeasureFrom = 10, IoFactor = static at => at < 10 ? 1 : 20 }, new Gradient2Door(maximum: 1_000));
+        Assert.True(gradient.RefusedShare > 0.5, gradient.ToString());
+    }
+
+    /// <summary>What a refusal costs bounds what can be done beside it: cheap ones leave the goodput, dear ones eat it, and critical work goes on.</summary>
+    [Theory]
+    [InlineData(0.005, 0.93)]
+    [InlineData(0.05, 0.85)]
+    [InlineData(0.2, 0.35)]
+    public void StepToTenfold_RefusalCost_LeavesWhatItLeaves(double refusalMs, double goodput)
+    {
+        Outcome outcome = Run(new Scenario { Cores = 8, RefusalMs = refusalMs, Seconds = 20, MeasureFrom = 7, Load = static at => at < 5 ? 0.7 : 10 });
+        Assert.True(outcome.Goodput >= goodput, outcome.ToString());
+        Assert.True(outcome.CriticalSuccess >= 0.97, outcome.ToString());
+    }
+
     [Theory]
     [InlineData(2)]
     [InlineData(8)]
@@ -87,6 +119,21 @@ public sealed class HybridSimulationTests
         Outcome outcome = Run(new Scenario { Cores = 2, Seconds = 111, MeasureFrom = 95, CpuFactor = static at => at < 5 ? 1 : 2, IoFactor = static at => at < 5 ? 1 : 2, Load = static at => at < 5 ? 0.7 : 1 });
         Assert.True(outcome.Goodput >= 0.5 * 0.85, outcome.ToString());
         Assert.True(outcome.CriticalSuccess >= 0.98, outcome.ToString());
+    }
+
+    /// <summary>
+    /// Clients that ask three times each make an overload of three one of seven. Their throttle keeps what is hopeless at home, and the service does as much as before.
+    /// </summary>
+    [Fact]
+    public void RetryStorm_ClientThrottle_KeepsTheSurplusAtHome()
+    {
+        Scenario storm = new() { Cores = 2, Seconds = 40, MeasureFrom = 15, Attempts = 3, Load = static at => at < 5 ? 0.7 : 3 };
+        Outcome without = Run(storm);
+        Outcome with = Run(storm with { Throttle = time => new ClientThrottle(new ClientThrottleOptions { Window = TimeSpan.FromSeconds(10) }, time, new Random(1)) });
+        Assert.True(without.Sent > 5 * 500 * 24, $"{without.Sent} sent");
+        Assert.True(with.Sent < 0.5 * without.Sent, $"{with.Sent} of {without.Sent} sent");
+        Assert.True(with.Goodput >= without.Goodput - 0.02, $"{with} against {without}");
+        Assert.True(without.CriticalSuccess >= 0.98, without.ToString());
     }
 
     [Fact]

@@ -7,6 +7,7 @@ namespace Resilience.Integration.Tests.Dashboard;
 public sealed class Browser : IAsyncLifetime
 {
     private static readonly string[] Names = ["chromium", "chromium-browser", "google-chrome"];
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
     private IPlaywright? _playwright;
     private IBrowser? _browser;
 
@@ -21,10 +22,13 @@ public sealed class Browser : IAsyncLifetime
             return;
         }
 
+        // For a machine that does something else too: what is awaited comes, or the test has found something.
+        Assertions.SetDefaultExpectTimeout((float)Patience.TotalMilliseconds);
         _playwright = await Playwright.CreateAsync();
         _browser = await _playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
         {
             ExecutablePath = ExecutablePath,
+            Timeout = (float)Patience.TotalMilliseconds,
             Args =
             [
                 "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -56,7 +60,8 @@ public sealed class Browser : IAsyncLifetime
             ReducedMotion = ReducedMotion.Reduce,
         });
         IPage page = await context.NewPageAsync();
-        page.SetDefaultTimeout(20_000);
+        page.SetDefaultTimeout((float)Patience.TotalMilliseconds);
+        page.SetDefaultNavigationTimeout((float)Patience.TotalMilliseconds);
         var opened = new DashboardPage(page, site);
         await page.GotoAsync(site.Address + "/resilience");
         await Assertions.Expect(page.Locator("#connection")).ToHaveTextAsync("Live");

@@ -44,7 +44,6 @@ public sealed class DashboardBrowserTests(Browser browser) : IClassFixture<Brows
             await Expect(finding).ToContainTextAsync("is exhausted: 4/4 leased, 0 idle, 1 waiting");
             await Expect(page.Locator(".pools > li")).ToContainTextAsync("4 / 4 leased");
             await Expect(page).ToHaveTitleAsync(new Regex(@"^\(1\) "));
-            await dashboard.PictureAsync("dashboard-light");
         }
         finally
         {
@@ -156,7 +155,7 @@ public sealed class DashboardBrowserTests(Browser browser) : IClassFixture<Brows
     }
 
     [Fact]
-    public async Task Page_ThousandFeaturesFiftyCaches_StaysQuickAndKeepsItsRows()
+    public async Task Page_ThousandFeaturesFiftyCaches_KeepsItsRowsAndFilters()
     {
         for (int i = 0; i < 1_000; i++)
         {
@@ -168,6 +167,7 @@ public sealed class DashboardBrowserTests(Browser browser) : IClassFixture<Brows
         IPage page = dashboard.Page;
         site.Tick();
         ILocator rows = page.Locator("table.features tbody tr");
+        await Expect(rows.Filter(new() { HasText = "many-999" })).ToHaveCountAsync(1);
         Assert.True(await rows.CountAsync() >= 1_000);
         await Expect(page.Locator("table.caches tbody tr")).ToHaveCountAsync(50);
         await page.EvaluateAsync("document.querySelectorAll('table.features tbody tr').forEach(row => { row.kept = true; })");
@@ -177,25 +177,10 @@ public sealed class DashboardBrowserTests(Browser browser) : IClassFixture<Brows
         await Expect(rows.First).ToContainTextAsync("many-777");
         Assert.Equal(0, await page.EvaluateAsync<int>("[...document.querySelectorAll('table.features tbody tr')].filter(row => !row.kept).length"));
 
-        // How long the page is busy with a key in the filter and with a second of figures; generous, for a machine that does something else too.
-        double filtering = await page.EvaluateAsync<double>("""
-            async () => {
-              const filter = document.getElementById('features-filter');
-              const begun = performance.now();
-              for (const text of ['m', 'ma', 'many-77', '']) {
-                filter.value = text;
-                filter.dispatchEvent(new Event('input'));
-                document.body.getBoundingClientRect();
-              }
-              return (performance.now() - begun) / 4;
-            }
-            """);
-        TestContext.Current.TestOutputHelper?.WriteLine($"one key in the filter over 1,000 features: {filtering:0.0} ms");
         await page.Locator("#features-filter").FillAsync("many-77");
         await Expect(rows).ToHaveCountAsync(10);
         await page.Locator("#caches-filter").FillAsync("cache-4");
         await Expect(page.Locator("table.caches tbody tr")).ToHaveCountAsync(10);
-        Assert.True(filtering < 500, $"one key took {filtering:0} ms");
     }
 
     [Theory]
@@ -213,7 +198,6 @@ public sealed class DashboardBrowserTests(Browser browser) : IClassFixture<Brows
         Assert.Equal(width, await dashboard.Page.EvaluateAsync<int>("document.documentElement.scrollWidth"));
         if (width == 390)
         {
-            await dashboard.PictureAsync("dashboard-phone");
             await dashboard.Page.GetByRole(AriaRole.Button, new() { Name = "Override site-comments", Exact = true }).ClickAsync();
             LocatorBoundingBoxResult box = (await dashboard.Page.Locator("#switch").BoundingBoxAsync())!;
             Assert.InRange(box.X + box.Width, 0, width);
@@ -229,7 +213,6 @@ public sealed class DashboardBrowserTests(Browser browser) : IClassFixture<Brows
         await site.Degradation.OverrideAsync(DashboardSite.Comments, FeatureState.Degraded, "the vendor asked for it", "mira", TimeSpan.FromMinutes(40), TestContext.Current.CancellationToken);
         await using DashboardPage dashboard = await browser.OpenAsync(site, "mira", "ops", scheme: scheme);
         await Expect(dashboard.Row("site-comments").Locator(".pill")).ToHaveTextAsync("Degraded");
-        await dashboard.PictureAsync(scheme == ColorScheme.Dark ? "dashboard-dark" : "dashboard-overridden");
 
         JsonElement? contrasts = await dashboard.Page.EvaluateAsync("""
             () => {
@@ -238,7 +221,7 @@ public sealed class DashboardBrowserTests(Browser browser) : IClassFixture<Brows
                 return 0.2126 * r + 0.7152 * g + 0.0722 * b;
               };
               const ground = node => { for (let at = node; at; at = at.parentElement) { const color = getComputedStyle(at).backgroundColor; if (!/, 0\)$|transparent/.test(color)) return color; } return 'rgb(255, 255, 255)'; };
-              return ['h2', 'table.features td.why', 'table.features .pill', 'td.since', '#connection', '.findings .text', '.findings .severity', 'nav a', '.tools .quiet', 'table.features button'].map(selector => {
+              return ['h2', 'table.features td.why', 'table.features .pill', 'td.since', '#connection', '.findings .text', '.findings .severity', 'nav a', '.tools .quiet', 'table.features button', '#glance li:not([hidden]) span', '#glance li:not([hidden]) strong', '#glance li:not([hidden]) small', '#glance [data-tone] span', '#glance [data-tone] strong', '#glance [data-tone] small'].map(selector => {
                 const node = document.querySelector(selector);
                 const [a, b] = [luminance(getComputedStyle(node).color), luminance(ground(node))].sort((x, y) => y - x);
                 return { selector, contrast: (a + 0.05) / (b + 0.05) };

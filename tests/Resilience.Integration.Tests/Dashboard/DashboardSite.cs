@@ -41,10 +41,12 @@ public sealed class DashboardSite : IAsyncDisposable
 
     public ResilientCache Cache(string name) => _app.Services.GetRequiredKeyedService<ResilientCache>(name);
 
-    public static async Task<DashboardSite> StartAsync(int caches = 2)
+    public ResourcePool<object> Pool(string name) => _app.Services.GetRequiredKeyedService<ResourcePool<object>>(name);
+
+    public static async Task<DashboardSite> StartAsync(int caches = 2, Action<WebApplicationBuilder>? add = null, Action<WebApplication>? use = null)
     {
         var clock = new ManualTimeProvider(new DateTimeOffset(2030, 1, 1, 3, 0, 0, TimeSpan.Zero));
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "shop" });
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddSingleton<TimeProvider>(clock);
@@ -60,8 +62,10 @@ public sealed class DashboardSite : IAsyncDisposable
         }
 
         builder.Services.AddResilienceDashboard();
+        add?.Invoke(builder);
         WebApplication app = builder.Build();
         app.UseRequestScopes();
+        use?.Invoke(app);
         app.MapGet("/comments", () => "all comments").DegradeWith(Comments, _ => Results.Text("later"));
         app.MapResilienceDashboard().RequireAuthorization().RequireAuthorizationToChange("ops");
         await app.StartAsync();

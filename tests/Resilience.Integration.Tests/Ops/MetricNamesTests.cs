@@ -1,38 +1,45 @@
-using System.Diagnostics.Metrics;
-using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.RegularExpressions;
-using Microsoft.Extensions.Configuration;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
-using Resilience.Caching.Guard;
 using Resilience.Hosting;
 
 namespace Resilience.Integration.Tests.Ops;
 
-/// <summary>Dashboards and alerts that ask for a metric which nobody emits stay silent for ever: every name in them is held against a running kit.</summary>
-public sealed partial class MetricNamesTests
+/// <summary>Dashboards and alerts that ask for a metric which nobody emits stay silent for ever: all that they name is held against what a running kit has measured.</summary>
+public sealed partial class MetricNamesTests(EmittedMetrics emitted) : IClassFixture<EmittedMetrics>
 {
-    private static readonly string[] HistogramParts = ["_bucket", "_sum", "_count"];
+    // What Prometheus adds to every series, and to every bucket.
+    private static readonly string[] Added = ["job", "instance", "le"];
 
     [Theory]
     [InlineData("ops/grafana/resilience-kit.json")]
     [InlineData("ops/prometheus/alerts.yml")]
-    public async Task Names_InTheFile_AreEmittedByTheKit(string file)
+    public void Metrics_InTheFile_AreEmittedWithTheLabelsAndValuesItAsksFor(string file)
     {
-        HashSet<string> emitted = [.. (await InstrumentsAsync()).SelectMany(PrometheusNames)];
-        string[] used = [.. Expressions(file).SelectMany(Names).Distinct(StringComparer.Ordinal)];
+        string[] expressions = [.. Expressions(file)];
+        var problems = new List<string>();
+        foreach (string expression in expressions)
+        {
+            foreach (Match metric in Selectors(expression))
+            {
+                problems.AddRange(Check(metric.Groups["name"].Value, metric.Groups["labels"].Value).Select(problem => $"{problem} in {expression}"));
+            }
 
-        Assert.True(used.Length >= 12, $"only {used.Length} metrics in {file}");
-        Assert.Empty(used.Except(emitted));
+            string[] known = [.. Selectors(expression).Select(metric => metric.Groups["name"].Value).Where(emitted.Names.Contains).SelectMany(emitted.Labels), .. Added];
+            problems.AddRange(Grouping().Matches(expression)
+                .SelectMany(by => by.Groups["labels"].Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+                .Where(label => !known.Contains(label))
+                .Select(label => $"nothing is measured with the label {label} in {expression}"));
+        }
+
+        Assert.True(expressions.Length >= 12, $"only {expressions.Length} expressions in {file}");
+        Assert.True(problems.Count == 0, string.Join('\n', problems.Distinct()));
     }
 
     [Fact]
-    public async Task MeterNames_OfTheKit_AreAllThatItMeasuresWith()
+    public void MeterNamesAndActivitySources_OfTheKit_AreAllThatItMeasuresAndTracesWith()
     {
-        string[] meters = [.. (await InstrumentsAsync()).Select(instrument => instrument.Meter.Name).Distinct().Order(StringComparer.Ordinal)];
-
-        Assert.Equal(ResilienceKitDiagnostics.MeterNames.Order(StringComparer.Ordinal), meters);
+        Assert.Equal(ResilienceKitDiagnostics.MeterNames.Order(StringComparer.Ordinal), emitted.Meters.Order(StringComparer.Ordinal));
+        Assert.Equal(ResilienceKitDiagnostics.ActivitySourceNames.Order(StringComparer.Ordinal), emitted.ActivitySources.Order(StringComparer.Ordinal));
     }
 
     [Fact]
@@ -51,47 +58,34 @@ public sealed partial class MetricNamesTests
         Assert.All(RunbookLine().Matches(text), match => Assert.Contains($"### {match.Groups["value"].Value}", operations, StringComparison.Ordinal));
     }
 
-    private static async Task<IReadOnlyList<Instrument>> InstrumentsAsync()
-    {
-        var instruments = new List<Instrument>();
-        HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(null);
-        builder.Configuration.AddInMemoryCollection([new("Resilience:Caches:products:Expiration", "00:30:00")]);
-        builder.AddResilienceKit(kit => kit.Services.AddResourcePool<object>("orders", static (_, _) => new ValueTask<object>(new object())));
-        builder.Services.AddDegradation().AddSystemSignals().AddAdmission();
-        builder.Services.AddBloomGuard("products", static _ => new NoKeys());
-        builder.Services.AddBatchWriter<int>("audit", static _ => static (_, _) => ValueTask.CompletedTask);
-        using IHost host = builder.Build();
-        using var listener = new MeterListener
-        {
-            InstrumentPublished = (instrument, _) =>
-            {
-                if (instrument.Meter.Name.StartsWith("Resilience.", StringComparison.Ordinal) && ReferenceEquals(instrument.Meter.Scope, host.Services.GetRequiredService<IMeterFactory>()))
-                {
-                    instruments.Add(instrument);
-                }
-            },
-        };
-        listener.Start();
-        await host.StartAsync();
-        await host.StopAsync();
-        return instruments;
-    }
+    private static IEnumerable<Match> Selectors(string expression) => Selector().Matches(expression).Where(match => match.Groups["name"].Success);
 
-    /// <summary>How an instrument is called in Prometheus, after OpenTelemetry's rules: dots become underscores, the unit and the kind come behind.</summary>
-    private static IEnumerable<string> PrometheusNames(Instrument instrument)
+    private IEnumerable<string> Check(string metric, string selector)
     {
-        Type kind = instrument.GetType().GetGenericTypeDefinition();
-        bool isCounter = kind == typeof(Counter<>) || kind == typeof(ObservableCounter<>);
-        bool isHistogram = kind == typeof(Histogram<>);
-        string unit = instrument.Unit switch
+        if (!emitted.Names.Contains(metric))
         {
-            "s" => "_seconds",
-            "By" => "_bytes",
-            "1" when !isCounter && !isHistogram => "_ratio",
-            _ => "",
-        };
-        string name = instrument.Name.Replace('.', '_') + unit;
-        return isHistogram ? HistogramParts.Select(part => name + part) : [isCounter ? name + "_total" : name];
+            yield return $"{metric} is not emitted";
+            yield break;
+        }
+
+        foreach (Match matcher in Matcher().Matches(selector))
+        {
+            string label = matcher.Groups["label"].Value;
+            string value = matcher.Groups["value"].Value;
+            if (Added.Contains(label))
+            {
+                continue;
+            }
+
+            if (!emitted.Labels(metric).Contains(label))
+            {
+                yield return $"{metric} has no label {label}";
+            }
+            else if (matcher.Groups["op"].Value is "=" or "=~" && !emitted.Values(metric, label).Any(seen => matcher.Groups["op"].Value == "=" ? seen == value : Regex.IsMatch(seen, $"^({value})$")))
+            {
+                yield return $"{metric} never has {label}{matcher.Groups["op"].Value}\"{value}\"; it has {string.Join(", ", emitted.Values(metric, label))}";
+            }
+        }
     }
 
     private static IEnumerable<string> Expressions(string file)
@@ -114,24 +108,15 @@ public sealed partial class MetricNamesTests
         _ => [],
     };
 
-    /// <summary>The metrics in an expression; what stands in braces or behind "by" are labels.</summary>
-    private static IEnumerable<string> Names(string expression) =>
-        MetricName().Matches(Labels().Replace(expression, "")).Select(match => match.Value);
+    /// <summary>The metrics of an expression with what stands in braces; what stands behind "by" are labels, and a match without a name.</summary>
+    [GeneratedRegex(@"\b(by|on|ignoring|group_left|without)\s*\([^)]*\)|(?<name>\bresilience_\w+)(\{(?<labels>[^}]*)\})?", RegexOptions.ExplicitCapture)]
+    private static partial Regex Selector();
 
-    private sealed class NoKeys : IGuardSource
-    {
-        public async IAsyncEnumerable<string> ReadKeysAsync([EnumeratorCancellation] CancellationToken cancellationToken)
-        {
-            await Task.CompletedTask;
-            yield break;
-        }
-    }
+    [GeneratedRegex(@"\b(by|on|ignoring|without)\s*\((?<labels>[^)]*)\)", RegexOptions.ExplicitCapture)]
+    private static partial Regex Grouping();
 
-    [GeneratedRegex(@"\{[^}]*\}|\b(by|on|ignoring|group_left|without)\s*\([^)]*\)")]
-    private static partial Regex Labels();
-
-    [GeneratedRegex(@"\bresilience_\w+")]
-    private static partial Regex MetricName();
+    [GeneratedRegex(@"(?<label>\w+)\s*(?<op>=~|!~|!=|=)\s*""(?<value>[^""]*)""", RegexOptions.ExplicitCapture)]
+    private static partial Regex Matcher();
 
     [GeneratedRegex(@"^ +expr: (?<value>.+)$", RegexOptions.Multiline | RegexOptions.ExplicitCapture)]
     private static partial Regex ExpressionLine();

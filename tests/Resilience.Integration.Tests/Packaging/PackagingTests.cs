@@ -7,7 +7,8 @@ using Resilience.TestKit;
 
 namespace Resilience.Integration.Tests.Packaging;
 
-public sealed class PackagingTests(PackedPackages packages) : IClassFixture<PackedPackages>
+[Collection(PackedPackages.Collection)]
+public sealed class PackagingTests(PackedPackages packages)
 {
     private static readonly Guid SourceLinkKind = new("CC110556-A091-4D38-9FEC-25AB9A351A6A");
     private static readonly byte[] PngSignature = [0x89, (byte)'P', (byte)'N', (byte)'G'];
@@ -48,6 +49,19 @@ public sealed class PackagingTests(PackedPackages packages) : IClassFixture<Pack
         using var stream = new MemoryStream(package.Files[$"lib/net10.0/{id}.dll"]);
         using var reader = new PEReader(stream);
         Assert.Contains(reader.ReadDebugDirectory(), entry => entry.Type == DebugDirectoryEntryType.Reproducible);
+    }
+
+    /// <summary>The generator of feature decorators is no package of its own: it is where the compiler looks for it, in Resilience.Degrade alone.</summary>
+    [Fact]
+    public void Files_Degrade_CarryTheGeneratorAsAnAnalyzer()
+    {
+        const string Generator = "analyzers/dotnet/cs/Resilience.Degrade.Generators.dll";
+        Assert.Equal([Generator], packages["Resilience.Degrade"].Files.Keys.Where(name => name.StartsWith("analyzers/", StringComparison.Ordinal)));
+        Assert.All(packages.Ids.Where(id => id != "Resilience.Degrade"), id => Assert.DoesNotContain(packages[id].Files.Keys, name => name.StartsWith("analyzers/", StringComparison.Ordinal)));
+        using var stream = new MemoryStream(packages["Resilience.Degrade"].Files[Generator]);
+        using var reader = new PEReader(stream);
+        MetadataReader metadata = reader.GetMetadataReader();
+        Assert.Contains(metadata.TypeDefinitions, type => metadata.GetString(metadata.GetTypeDefinition(type).Name) == "FeatureGenerator");
     }
 
     [Theory]

@@ -1,12 +1,16 @@
-using Resilience.TestKit;
-
 namespace Resilience.Integration.Tests.Packaging;
 
 /// <summary>All packages, packed once from what is built.</summary>
-public sealed class PackedPackages : IAsyncLifetime
+[CollectionDefinition(Collection)]
+public sealed class PackedPackages : IAsyncLifetime, ICollectionFixture<PackedPackages>
 {
+    public const string Collection = "packages";
+
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("resilience-packages-");
     private readonly Dictionary<string, Package> _packages = new(StringComparer.Ordinal);
+
+    /// <summary>The folder, which is a feed.</summary>
+    internal string Folder => _folder.FullName;
 
     internal Package this[string id] => _packages[id];
 
@@ -14,19 +18,12 @@ public sealed class PackedPackages : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        // What the test's own host was told about MSBuild is not for a build of another solution.
-        var environment = Environment.GetEnvironmentVariables().Keys.Cast<string>()
-            .Where(name => name.StartsWith("MSBUILD", StringComparison.OrdinalIgnoreCase))
-            .ToDictionary(name => name, _ => (string?)null, StringComparer.Ordinal);
-        environment["MSBUILDDISABLENODEREUSE"] = "1";
         foreach (string project in Projects.MayUse.Keys)
         {
-            await using ChildProcess pack = ChildProcess.Start(
-                "dotnet",
-                ["pack", Path.Combine(Repository.Root, "src", project), "-c", Repository.Configuration, "--no-build", "--nologo", "-v", "quiet", "-o", _folder.FullName],
-                new ChildProcessOptions { WorkingDirectory = Repository.Root, Environment = environment });
-            int exitCode = await pack.WaitForExitAsync(TimeSpan.FromMinutes(3));
-            Assert.True(exitCode == 0, string.Join(Environment.NewLine, pack.Lines));
+            await DotnetTool.RunAsync(
+                Repository.Root,
+                TimeSpan.FromMinutes(5),
+                "pack", Path.Combine(Repository.Root, "src", project), "-c", Repository.Configuration, "--no-build", "--nologo", "-v", "quiet", "-o", _folder.FullName);
         }
 
         foreach (string path in Directory.EnumerateFiles(_folder.FullName, "*.nupkg"))

@@ -5,6 +5,7 @@ using System.IO.Compression;
 using System.Net;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using Npgsql;
 using Resilience.TestKit;
 
 namespace Resilience.Integration.Tests.Samples;
@@ -60,6 +61,35 @@ public sealed partial class StorefrontTests : IDisposable
         int exitCode = await shop.WaitForExitAsync(Patience);
         Assert.True(exitCode == 0 && summary["errors"] == 0, string.Join(Environment.NewLine, shop.Lines.TakeLast(30)));
         Assert.InRange(summary["ok"], 3000, 4800);
+    }
+
+    [Fact]
+    public async Task Guard_KeysStreamedFromPostgres_RefusesWhatIsNotThereWithoutAQuery()
+    {
+        const string NoAudit = "--Resilience:Caches:products:Guard:AuditShare=0";
+        await using PostgresServer postgres = await PostgresServer.StartNewAsync();
+        await using ChildProcess shop = Start("--urls", "http://127.0.0.1:0", "--Catalogue:Products=5000", "--postgres", postgres.ConnectionString, NoAudit, AdmitAll);
+        using var client = new HttpClient { BaseAddress = Address(await shop.WaitForLineAsync("Now listening on", Patience)) };
+        string ready = await shop.WaitForLineAsync("Guard 'products' is ready", Patience);
+        Assert.Contains("5000 keys", ready, StringComparison.Ordinal);
+
+        // The table goes away: whatever were asked of it now would fail.
+        await using (NpgsqlDataSource database = NpgsqlDataSource.Create(postgres.ConnectionString))
+        {
+            await using NpgsqlCommand drop = database.CreateCommand("alter table products rename to gone");
+            await drop.ExecuteNonQueryAsync();
+        }
+
+        int missing = 0;
+        for (int id = 1_000_000; id < 1_000_200; id++)
+        {
+            using HttpResponseMessage response = await client.GetAsync(new Uri($"/products/{id}", UriKind.Relative));
+            missing += response.StatusCode == HttpStatusCode.NotFound ? 1 : 0;
+        }
+
+        using HttpResponseMessage existing = await client.GetAsync(new Uri("/products/42", UriKind.Relative));
+        Assert.InRange(missing, 180, 200); // one in two hundred passes as possibly there
+        Assert.Equal(HttpStatusCode.InternalServerError, existing.StatusCode);
     }
 
     [Fact]

@@ -22,7 +22,7 @@ internal sealed class CascadeIncident : Incident
 
     public override string Happened => "The inventory service became slow. Within seconds nobody could pay, though paying has nothing to do with the inventory; and when the inventory was well again the order service was not.";
 
-    public override string Cause => "Requests that waited for the inventory held what payments need: a connection each, for three timeouts. Retries tripled the load on the service that could not keep up.";
+    public override string Cause => "Requests that waited for the inventory held what payments need: a connection each, for as long as their callers had patience. Retries asked still more of the service that could not keep up.";
 
     public override string Remedy => "The estimate is a feature that may be missing: it has a budget, a breaker, a small pool of its own and a fallback. Payments draw on what the estimate cannot touch.";
 
@@ -61,7 +61,7 @@ internal sealed class CascadeIncident : Incident
         PlotMark[] marks = [new(Slow.TotalSeconds, "inventory slow", Well.TotalSeconds)];
         return new IncidentResult()
             .Row("payments while the inventory is slow", IncidentResult.Number(wasDuring.Sent), IncidentResult.Number(nowDuring.Sent))
-            .Row("of these answered", IncidentResult.Percent(wasDuring.Success), IncidentResult.Percent(nowDuring.Success))
+            .Headline("payments answered meanwhile", IncidentResult.Percent(wasDuring.Success), IncidentResult.Percent(nowDuring.Success))
             .Row("a payment's mean, before", IncidentResult.Ms(wasBefore.Mean), IncidentResult.Ms(nowBefore.Mean))
             .Row("a payment's mean, meanwhile", IncidentResult.Ms(wasDuring.Mean), IncidentResult.Ms(nowDuring.Mean))
             .Row("a payment's p99, meanwhile", IncidentResult.Ms(wasDuring.P99), IncidentResult.Ms(nowDuring.P99))

@@ -1,12 +1,13 @@
 namespace Resilience.Incidents.Incidents.Cascade;
 
 /// <summary>
-/// One pool for the service, and calls to the inventory with a timeout of a second and two retries with back-off, as the handbook says.
+/// One pool for the service, and calls to the inventory with a timeout of a second and two retries with back-off, as the handbook says. All
+/// of it ends when the caller has left.
 /// </summary>
 /// <remarks>
 /// Why it fails: the estimate reads the order in a unit of work and asks the inventory within it, so a connection waits with each call,
-/// three timeouts long. A few dozen estimates hold every connection there is, and payments, which never talk to the inventory, find none.
-/// The retries meanwhile ask three times as much of a service that is down because it cannot keep up.
+/// for as long as the caller does. A few dozen estimates hold every connection there is, and payments, which never talk to the inventory,
+/// find none. The retries meanwhile ask more and more of a service that is down because it cannot keep up.
 /// </remarks>
 internal sealed class Naive(Inventory inventory) : IOrders
 {
@@ -44,11 +45,11 @@ internal sealed class Naive(Inventory inventory) : IOrders
         {
             try
             {
-                return await inventory.DaysToDeliveryAsync(product, CancellationToken.None).WaitAsync(CallTimeout, CancellationToken.None);
+                return await inventory.DaysToDeliveryAsync(product, cancellationToken).WaitAsync(CallTimeout, cancellationToken);
             }
-            catch (TimeoutException) when (attempt < Attempts && !cancellationToken.IsCancellationRequested)
+            catch (TimeoutException) when (attempt < Attempts)
             {
-                await Task.Delay(TimeSpan.FromMilliseconds(100 << attempt), CancellationToken.None);
+                await Task.Delay(TimeSpan.FromMilliseconds(100 << attempt), cancellationToken);
             }
         }
     }

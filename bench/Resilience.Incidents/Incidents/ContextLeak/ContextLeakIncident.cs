@@ -34,7 +34,7 @@ internal sealed class ContextLeakIncident : Incident
         return new IncidentResult()
             .Row("requests", IncidentResult.Number(Requests), IncidentResult.Number(Requests))
             .Row("timers left behind", IncidentResult.Number(naive.Timers), IncidentResult.Number(kit.Timers))
-            .Row("live heap at the end", $"{naive.Points[^1].Y:F1} MB", $"{kit.Points[^1].Y:F1} MB")
+            .Headline("live heap at the end", $"{naive.Points[^1].Y:F1} MB", $"{kit.Points[^1].Y:F1} MB")
             .Row("of that, the timers themselves", $"{control.Points[^1].Y:F1} MB", $"{control.Points[^1].Y:F1} MB")
             .Row("growth a request, timers apart", $"{ownNaive:F1} B", $"{ownKit:F2} B")
             .Row("kept for each timer", $"{ownNaive * Requests / naive.Timers:F0} B", $"{perCapture:F0} B")

@@ -64,7 +64,7 @@ internal sealed class GatewayPointerIncident : Incident
         return new IncidentResult()
             .Row("payments", IncidentResult.Number(Payments), IncidentResult.Number(Payments))
             .Row("kept alive for each audit that waits", $"{naive.BytesPerPayment:N0} B", $"{kit.BytesPerPayment:N0} B")
-            .Row("audit lines that are true", IncidentResult.Number(naive.True), IncidentResult.Number(kit.True))
+            .Headline("audit lines that are true", IncidentResult.Number(naive.True), IncidentResult.Number(kit.True))
             .Row("audit lines of another request or of none", IncidentResult.Number(naive.Untrue), IncidentResult.Number(kit.Untrue))
             .Row("audit lines that could not be written", IncidentResult.Number(naive.Failed), IncidentResult.Number(kit.Failed))
             .Check("an audit that waits keeps at most 1,500 B, not the request", "kept", $"{kit.BytesPerPayment:N0} B", kit.BytesPerPayment <= 1_500)

@@ -49,7 +49,7 @@ internal sealed class HungLoaderIncident : Incident
         return new IncidentResult()
             .Row("requests", IncidentResult.Number(naive.All().Sent), IncidentResult.Number(kit.All().Sent))
             .Row("success", IncidentResult.Percent(naive.All().Success), IncidentResult.Percent(kit.All().Success))
-            .Row("success after the hiccup", IncidentResult.Percent(wasAfter.Success), IncidentResult.Percent(kit.Slice(Recovered, plan.Duration).Success))
+            .Headline("success after the hiccup", IncidentResult.Percent(wasAfter.Success), IncidentResult.Percent(kit.Slice(Recovered, plan.Duration).Success))
             .Row("p99", IncidentResult.Ms(naive.All().P99), IncidentResult.Ms(kit.All().P99))
             .Row("items whose load hung", IncidentResult.Number(naiveSupplier.Hung), IncidentResult.Number(kitSupplier.Hung))
             .Row("of these loaded again", IncidentResult.Number(naiveSupplier.FreeAfter.Count), IncidentResult.Number(kitSupplier.FreeAfter.Count))

@@ -63,7 +63,7 @@ internal sealed class LogBatchingIncident : Incident
             long lost = kit.Items - File.ReadLines(kitPath).LongCount();
             return new IncidentResult()
                 .Row("entries accepted", IncidentResult.Number(naive.Items), IncidentResult.Number(kit.Items))
-                .Row("entries a second, on the disk", IncidentResult.Number(naiveRate), IncidentResult.Number(kitRate))
+                .Headline("entries a second, on the disk", IncidentResult.Number(naiveRate), IncidentResult.Number(kitRate))
                 .Row("entries a flush", "1", IncidentResult.Number((double)kit.Items / kitFlushes))
                 .Row("flushes", IncidentResult.Number(naiveFlushes), IncidentResult.Number(kitFlushes))
                 .Row("a request's wait, p50", IncidentResult.Ms(naive.Waits.Percentile(0.5)), IncidentResult.Ms(kit.Waits.Percentile(0.5)))

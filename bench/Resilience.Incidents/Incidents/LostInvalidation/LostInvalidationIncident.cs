@@ -42,7 +42,7 @@ internal sealed class LostInvalidationIncident : Incident
         return new IncidentResult()
             .Row("requests", IncidentResult.Number(was.Sent), IncidentResult.Number(now.Sent))
             .Row("changes of a price", IncidentResult.Number(naiveChanges), IncidentResult.Number(kitChanges))
-            .Row("old prices shown after the change", IncidentResult.Number(was.Wrong), IncidentResult.Number(now.Wrong))
+            .Headline("old prices shown after the change", IncidentResult.Number(was.Wrong), IncidentResult.Number(now.Wrong))
             .Row("failed", IncidentResult.Number(was.Failed), IncidentResult.Number(now.Failed))
             .Row("p99", IncidentResult.Ms(was.P99), IncidentResult.Ms(now.P99))
             .Check("nobody is shown an older price once a change has returned", "stale", IncidentResult.Number(now.Wrong), now.Wrong == 0 && now.Failed == 0)

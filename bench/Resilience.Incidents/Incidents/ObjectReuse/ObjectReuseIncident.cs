@@ -32,7 +32,7 @@ internal sealed class ObjectReuseIncident : Incident
         double pauses = naive.Pause > TimeSpan.Zero ? 1 - (kit.Pause / naive.Pause) : 0;
         return new IncidentResult()
             .Row("invoices", IncidentResult.Number(naive.Timeline.All().Sent), IncidentResult.Number(kit.Timeline.All().Sent))
-            .Row("allocated an invoice, the load's own included", $"{naive.Bytes:N0} B", $"{kit.Bytes:N0} B")
+            .Headline("allocated an invoice, the load's own included", $"{naive.Bytes:N0} B", $"{kit.Bytes:N0} B")
             .Row("collections", IncidentResult.Number(naive.Collections), IncidentResult.Number(kit.Collections))
             .Row("pauses in all", IncidentResult.Ms(naive.Pause.TotalMilliseconds), IncidentResult.Ms(kit.Pause.TotalMilliseconds))
             .Row("pauses less by", "–", IncidentResult.Percent(pauses, 0))

@@ -46,7 +46,7 @@ internal sealed class OverloadReplay(ReplayRun run, string service, int capacity
             (LoadFigures wasCritical, LoadFigures nowCritical) = (At(at.Naive, Traffic.Critical), At(at.Kit, Traffic.Critical));
             result
                 .Row($"{name}: goodput, share of capacity", IncidentResult.Percent(was.Goodput / capacity, 1), IncidentResult.Percent(now.Goodput / capacity, 1))
-                .Row($"{name}: critical answered", IncidentResult.Percent(wasCritical.Success, 1), IncidentResult.Percent(nowCritical.Success, 1))
+                .Headline($"{name}: critical answered", IncidentResult.Percent(wasCritical.Success, 1), IncidentResult.Percent(nowCritical.Success, 1))
                 .Row($"{name}: refused / failed", $"{was.Refused:N0} / {was.Failed:N0}", $"{now.Refused:N0} / {now.Failed:N0}")
                 .Row($"{name}: p99 of what was not refused", IncidentResult.Ms(was.P99), IncidentResult.Ms(now.P99))
                 .Row($"{name}: p99 of a refusal", "–", IncidentResult.Ms(now.RefusalP99));

@@ -59,7 +59,7 @@ internal sealed class PenetrationIncident : Incident
         return new IncidentResult()
             .Row("visitors' requests", IncidentResult.Number(was.Sent), IncidentResult.Number(now.Sent))
             .Row("made-up questions", IncidentResult.Number(naive.All(Attack).Sent), IncidentResult.Number(attacks))
-            .Row("queries for what does not exist", IncidentResult.Number(naiveShop.AttackLookups), IncidentResult.Number(kitShop.AttackLookups))
+            .Headline("queries for what does not exist", IncidentResult.Number(naiveShop.AttackLookups), IncidentResult.Number(kitShop.AttackLookups))
             .Row("visitors' success", IncidentResult.Percent(was.Success), IncidentResult.Percent(now.Success))
             .Row("visitors' p99", IncidentResult.Ms(was.P99), IncidentResult.Ms(now.P99))
             .Row("existing products refused", "0", IncidentResult.Number(now.Wrong))

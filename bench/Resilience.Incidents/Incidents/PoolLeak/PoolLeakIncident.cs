@@ -61,7 +61,7 @@ internal sealed class PoolLeakIncident : Incident
         return new IncidentResult()
             .Row("orders", IncidentResult.Number(was.Sent), IncidentResult.Number(now.Sent))
             .Row("connections leaked", IncidentResult.Number(Math.Min(Shop.Connections, leaked)), IncidentResult.Number(leaked))
-            .Row("success", IncidentResult.Percent(was.Success), IncidentResult.Percent(now.Success, 3))
+            .Headline("success", IncidentResult.Percent(was.Success), IncidentResult.Percent(now.Success, 3))
             .Row("mean", IncidentResult.Ms(was.Mean), IncidentResult.Ms(now.Mean))
             .Row("p99", IncidentResult.Ms(was.P99), IncidentResult.Ms(now.P99))
             .Row("leaks reported with their line", "0", IncidentResult.Number(named))

@@ -65,7 +65,7 @@ internal sealed class PoolReconnectIncident : Incident
             .Row("success over all", IncidentResult.Percent(before.All().Success), IncidentResult.Percent(after.All().Success))
             .Row("most logins asked for at once, server back", IncidentResult.Number(naivePeak), IncidentResult.Number(kitPeak))
             .Row("logins asked for in all", IncidentResult.Number(naiveServer.Attempts), IncidentResult.Number(kitServer.Attempts))
-            .Row("well again after the server's return", Seconds(naiveRecovery), Seconds(kitRecovery))
+            .Headline("well again after the server's return", Seconds(naiveRecovery), Seconds(kitRecovery))
             .Row("p99 from a second after the return", IncidentResult.Ms(before.Slice(Up + TimeSpan.FromSeconds(1), plan.Duration).P99), IncidentResult.Ms(kitAfter.P99))
             .Check("well again within a second of the server's return", "recovery", Seconds(kitRecovery), kitRecovery <= 1)
             .Check($"never more logins at once than {Fleet.Nodes} pools × {MaxConcurrentCreates}", "logins", IncidentResult.Number(kitPeak), kitPeak <= Fleet.Nodes * MaxConcurrentCreates)

@@ -51,7 +51,7 @@ internal sealed class RedisOutageIncident : Incident
             .Row("requests", IncidentResult.Number(naive.All().Sent), IncidentResult.Number(kit.All().Sent))
             .Row("errors", IncidentResult.Number(naive.All().Failed), IncidentResult.Number(kit.All().Failed))
             .Row("p99 before", IncidentResult.Ms(wasBefore), IncidentResult.Ms(nowBefore))
-            .Row("p99 during the outage", IncidentResult.Ms(was.P99), IncidentResult.Ms(now.P99))
+            .Headline("p99 during the outage", IncidentResult.Ms(was.P99), IncidentResult.Ms(now.P99))
             .Row("mean during the outage", IncidentResult.Ms(was.Mean), IncidentResult.Ms(now.Mean))
             .Row("p99 from two seconds after", IncidentResult.Ms(naive.Slice(Back + Grace, plan.Duration).P99), IncidentResult.Ms(kit.Slice(Back + Grace, plan.Duration).P99))
             .Row("well again after", Seconds(Recovery(naive, wasBefore)), Seconds(recovery))

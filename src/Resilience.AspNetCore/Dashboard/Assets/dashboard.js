@@ -1,6 +1,7 @@
 import { byId, mark, write } from './dom.js';
 import { Features } from './features.js';
 import { age } from './format.js';
+import { Glance } from './glance.js';
 import { Admission, Audit, Caches, Findings, Pools, Pressure, Scopes } from './panels.js';
 import { Stream } from './stream.js';
 import { Switches } from './switches.js';
@@ -8,6 +9,7 @@ import { Switches } from './switches.js';
 const features = new Features((name, opener) => switches.open(name, opener));
 const switches = new Switches(features);
 const findings = new Findings();
+const glance = new Glance();
 const pressure = new Pressure();
 const admission = new Admission();
 const pools = new Pools();
@@ -36,6 +38,7 @@ const stream = new Stream('events', {
     now = new Date(figures.now);
     write(byId('instance'), `${instance}, up ${age(figures.uptimeSeconds)}`);
     findings.take(figures.findings);
+    glance.take(figures);
     pressure.take(figures.pressure, now);
     admission.take(figures.admission);
     pools.take(figures.pools);

@@ -44,9 +44,12 @@ export class Features {
   }
 
   tick(now) {
+    const isNewDay = now.toDateString() !== this.#now.toDateString();
     this.#now = now;
     for (const row of this.#list.rows()) {
-      if (row.item.until) {
+      if (isNewDay) {
+        row.update(row.item); // times of another day are shown with their date
+      } else if (row.item.until) {
         row.countDown();
       }
     }

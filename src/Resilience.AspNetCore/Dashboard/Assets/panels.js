@@ -124,6 +124,7 @@ export class Pools {
         parts.forEach((part, index) => {
           part.style.width = `${shares[index] / Math.max(1, pool.maxSize) * 100}%`;
         });
+        mark(bar, 'data-tone', pool.waiting > 0 && pool.leased >= pool.limit ? 'bad' : null);
         mark(bar, 'aria-label', `${pool.leased} leased, ${pool.busy} in preparation, ${pool.idle} idle of ${pool.maxSize}`);
         write(figures, `${count(pool.leased)} / ${count(pool.limit)} leased`);
         write(pill, pool.isClosed ? 'Closed' : pool.backend);
@@ -134,6 +135,7 @@ export class Pools {
           ...(pool.busy > 0 ? [{ text: `${count(pool.busy)} in preparation`, tone: '' }] : []),
           { text: `${count(pool.timeouts)} timeouts`, tone: '' },
           { text: `${count(pool.leaks)} leaks`, tone: pool.leaks > 0 ? 'warn' : '' },
+          ...(pool.yields ? [{ text: 'served by priority alone', tone: 'warn' }] : []),
           ...(pool.createFailures > 0 ? [{ text: `${count(pool.createFailures)} creations failed in a row`, tone: 'bad' }] : []),
         ].map((note, index) => ({ ...note, index })), note => note.index);
         details.hidden = pool.holders.length === 0;
@@ -176,7 +178,11 @@ export class Caches {
     cell('refused', 'refused/s');
     cell('entries', 'entries');
     cell('tier', 'shared tier', false);
+    cell('guard', 'guard', false);
     cells.name.setAttribute('role', 'rowheader');
+    const name = node('span');
+    const first = node('span', { class: 'pill', 'data-tone': 'warn', title: 'Its feature is lowered: stale copies are served first, loads run in the background.' }, 'stale first');
+    cells.name.append(name, ' ', first);
     const spark = new Spark();
     const ratio = node('span');
     cells.local.append(node('span', { class: 'ratio' }, spark.root, ratio));
@@ -188,9 +194,10 @@ export class Caches {
     return {
       root,
       update: cache => {
-        write(cells.name, cache.name);
+        write(name, cache.name);
+        first.hidden = !cache.servesStaleFirst;
         figure('reads', cache.readsPerSecond, '');
-        spark.add(cache.localHitRatio);
+        spark.add(cache.localHitRatio, 1);
         write(ratio, percent(cache.localHitRatio));
         write(cells.shared, percent(cache.sharedHitRatio));
         figure('loads', cache.loadsPerSecond, '');
@@ -201,6 +208,11 @@ export class Caches {
         write(cells.entries, count(cache.entries));
         write(cells.tier, cache.sharedTier === 'None' ? '–' : cache.sharedTier === 'Closed' ? 'Up' : cache.sharedTier);
         cells.tier.className = cache.sharedTier === 'Open' || cache.sharedTier === 'Probing' ? 'bad' : 'zero';
+        mark(cells.tier, 'data-empty', cache.sharedTier === 'None' ? '' : null);
+        write(cells.guard, cache.guard ? cache.guard.state : '–');
+        cells.guard.className = !cache.guard ? 'zero' : cache.guard.state === 'Contradicted' ? 'bad' : ['Ready', 'Loading', 'Off'].includes(cache.guard.state) ? '' : 'warn';
+        mark(cells.guard, 'title', cache.guard ? `${count(cache.guard.keys)} keys, estimated false positives ${percent(cache.guard.falsePositiveRate)}, ${count(cache.guard.contradictions)} contradictions` : null);
+        mark(cells.guard, 'data-empty', cache.guard ? null : '');
       },
     };
   });
@@ -313,5 +325,6 @@ function urgency(pool) {
 }
 
 function trouble(cache) {
-  return (cache.sharedTier === 'Open' || cache.sharedTier === 'Probing' ? 2 : 0) + (cache.failuresPerSecond > 0 ? 1 : 0);
+  return (cache.sharedTier === 'Open' || cache.sharedTier === 'Probing' ? 8 : 0) + (cache.failuresPerSecond > 0 ? 4 : 0)
+    + (cache.servesStaleFirst || cache.stalePerSecond > 0 ? 2 : 0) + (cache.readsPerSecond > 0 ? 1 : 0);
 }

@@ -78,19 +78,27 @@ export class PressurePlot {
   }
 }
 
-// A small line of shares from 0 to 1, newest at the right.
+// A small line with the ground under it filled, newest at the right. The top is what is given, or the most that was seen.
 export class Spark {
   root = svg('svg', { class: 'spark', viewBox: '0 0 60 10', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+  #ground = this.root.appendChild(svg('polygon'));
   #line = this.root.appendChild(svg('polyline'));
   #values = [];
 
-  add(value) {
+  add(value, top = Math.max(1e-9, ...this.#values.filter(Number.isFinite), value ?? 0)) {
     this.#values.push(value ?? null);
     if (this.#values.length > 61) {
       this.#values.shift();
     }
     const first = 61 - this.#values.length;
-    const points = this.#values.map((share, index) => share === null ? null : `${first + index},${(9.5 - share * 9).toFixed(1)}`);
-    mark(this.#line, 'points', points.filter(point => point !== null).join(' '));
+    const points = this.#values
+      .map((share, index) => share === null ? null : [first + index, 9.5 - Math.min(1, Math.max(0, share / top)) * 9])
+      .filter(point => point !== null);
+    if (points.length > 0 && points[0][0] > 0) {
+      points.unshift([0, points[0][1]]); // before the page was opened: as it was found
+    }
+    const text = points.map(([x, y]) => `${x},${y.toFixed(1)}`).join(' ');
+    mark(this.#line, 'points', text);
+    mark(this.#ground, 'points', points.length > 0 ? `0,10 ${text} ${points[points.length - 1][0]},10` : '');
   }
 }

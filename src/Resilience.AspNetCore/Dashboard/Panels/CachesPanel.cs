@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Resilience.Caching;
+using Resilience.Caching.Guard;
 using Resilience.Settings;
 
 namespace Resilience.AspNetCore.Dashboard;
@@ -14,9 +15,17 @@ internal sealed class CachesPanel(IServiceProvider services, IEnumerable<Setting
 
     public DashboardSnapshot Read(DashboardSnapshot snapshot)
     {
-        Watched[] caches = _caches ??= [.. _names.Select(name => services.GetKeyedService<ResilientCache>(name)).OfType<ResilientCache>().Select(cache => new Watched(cache, new RateWindow(time)))];
-        return caches.Length == 0 ? snapshot : snapshot with { Caches = [.. caches.Select(cache => Figures(cache.Cache.Name, cache.Cache.Snapshot(), cache.Rates))] };
+        Watched[] caches = _caches ??= [.. _names.Select(name => services.GetKeyedService<ResilientCache>(name)).OfType<ResilientCache>().Select(cache => new Watched(cache, services.GetKeyedService<BloomGuard>(cache.Name), new RateWindow(time)))];
+        return caches.Length == 0 ? snapshot : snapshot with { Caches = [.. caches.Select(Figures)] };
     }
+
+    private static CacheFigures Figures(Watched watched) => Figures(watched.Cache.Name, watched.Cache.Snapshot(), watched.Rates) with
+    {
+        ServesStaleFirst = watched.Cache.ServesStaleFirst,
+        Guard = watched.Guard?.GetStatistics() is { } guard
+            ? new GuardFigures(guard.State.ToString(), guard.Keys, guard.EstimatedFalsePositiveRate, guard.Contradictions)
+            : null,
+    };
 
     /// <summary>
     /// A read is answered by the local tier, by the guard or a remembered "there is no such thing", or else it loads or joins a load. A load
@@ -56,5 +65,5 @@ internal sealed class CachesPanel(IServiceProvider services, IEnumerable<Setting
 
     private static double? Share(double part, double whole) => whole > 0 ? part / whole : null;
 
-    private sealed record Watched(ResilientCache Cache, RateWindow Rates);
+    private sealed record Watched(ResilientCache Cache, BloomGuard? Guard, RateWindow Rates);
 }

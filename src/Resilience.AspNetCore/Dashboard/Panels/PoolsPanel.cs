@@ -13,10 +13,10 @@ internal sealed class PoolsPanel(IServiceProvider services) : IDashboardPanel
     public DashboardSnapshot Read(DashboardSnapshot snapshot)
     {
         IResourcePool[] pools = _pools ??= [.. services.GetServices<IResourcePool>().Distinct()];
-        return pools.Length == 0 ? snapshot : snapshot with { Pools = [.. pools.Select(pool => Figures(pool.Snapshot()))] };
+        return pools.Length == 0 ? snapshot : snapshot with { Pools = [.. pools.Select(pool => Figures(pool.Snapshot(), pool.YieldsToPriority))] };
     }
 
-    private static PoolFigures Figures(PoolSnapshot pool) => new()
+    private static PoolFigures Figures(PoolSnapshot pool, bool yields) => new()
     {
         Name = pool.Name,
         MaxSize = pool.MaxSize,
@@ -31,6 +31,7 @@ internal sealed class PoolsPanel(IServiceProvider services) : IDashboardPanel
         Timeouts = pool.Timeouts,
         Leaks = pool.Leaks,
         Reclaims = pool.Reclaims,
+        Yields = yields,
         Holders = [.. pool.Holders.Take(PoolFigures.MaxHolders).Select(holder => new HolderFigures(holder.Age.TotalSeconds, holder.Where, holder.Stack))],
     };
 }

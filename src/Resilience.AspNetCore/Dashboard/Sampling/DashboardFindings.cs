@@ -1,4 +1,5 @@
 using System.Globalization;
+using Resilience.Caching.Guard;
 using Resilience.Context;
 using Resilience.Degrade;
 
@@ -17,7 +18,6 @@ internal static class DashboardFindings
     {
         var findings = new List<Finding>();
         findings.AddRange(snapshot.Unreadable.Select(panel => new Finding(Severity.Warning, "settings", "dashboard", $"cannot read {panel}; the log has the reason")));
-        OfPressure(snapshot.Pressure, findings);
         OfAdmission(snapshot.Admission, findings);
         foreach (PoolFigures pool in snapshot.Pools ?? [])
         {
@@ -29,6 +29,7 @@ internal static class DashboardFindings
             OfCache(cache, findings);
         }
 
+        OfPressure(snapshot.Pressure, findings);
         OfFeatures(features, findings);
         OfScopes(snapshot.Scopes, findings);
         findings.AddRange(snapshot.RejectedSettings.Select(setting => new Finding(
@@ -46,7 +47,9 @@ internal static class DashboardFindings
             return;
         }
 
-        findings.AddRange(pressure.Signals.Where(signal => signal.Level > PressureLevel.Normal).OrderByDescending(signal => signal.Level).Select(signal => new Finding(
+        // What a pool or a breaker presses with is told already, with its figures, where the pool or the cache is.
+        HashSet<string> told = [.. findings.Where(finding => finding.Area is "pools" or "caches").Select(finding => (finding.Area == "pools" ? "pool:" : "breaker:") + finding.Subject)];
+        findings.InsertRange(0, pressure.Signals.Where(signal => signal.Level > PressureLevel.Normal && !told.Contains(signal.Name)).OrderByDescending(signal => signal.Level).Select(signal => new Finding(
             signal.Level >= PressureLevel.High ? Severity.Critical : Severity.Warning,
             "pressure",
             signal.Name,
@@ -111,6 +114,12 @@ internal static class DashboardFindings
         {
             string pending = cache.ReplaysPending > 0 ? Text($", {cache.ReplaysPending} writes wait for it") : "";
             findings.Add(new(Severity.Critical, "caches", cache.Name, $"does without its shared tier: the breaker is {(cache.SharedTier == "Open" ? "open" : "probing")}{pending}"));
+        }
+
+        if (cache.Guard is { State: not (nameof(GuardState.Off) or nameof(GuardState.Loading) or nameof(GuardState.Ready)) } guard)
+        {
+            string wrong = guard.State == nameof(GuardState.Contradicted) ? Text($": it has refused keys that exist, {guard.Contradictions} seen") : "";
+            findings.Add(new(guard.State == nameof(GuardState.Contradicted) ? Severity.Critical : Severity.Warning, "caches", cache.Name, $"its guard is {guard.State}{wrong}; until it is rebuilt it refuses nothing"));
         }
 
         if (cache.FailuresPerSecond > 0)

@@ -156,6 +156,9 @@ internal sealed record PoolFigures
 
     public long Reclaims { get; init; }
 
+    /// <summary>Whether waiters are served by priority alone, because the pool's feature is lowered.</summary>
+    public bool Yields { get; init; }
+
     /// <summary>The oldest holders, at most <see cref="MaxHolders"/>.</summary>
     public required IReadOnlyList<HolderFigures> Holders { get; init; }
 
@@ -197,7 +200,20 @@ internal sealed record CacheFigures
 
     /// <summary>Missed writes and removals that wait for the shared tier.</summary>
     public long ReplaysPending { get; init; }
+
+    /// <summary>Whether stale copies are served first, because the cache's feature is lowered.</summary>
+    public bool ServesStaleFirst { get; init; }
+
+    /// <summary>The guard; <see langword="null"/> when the cache has none.</summary>
+    public GuardFigures? Guard { get; init; }
 }
+
+/// <summary>The guard of a cache.</summary>
+/// <param name="State">A <see cref="Caching.Guard.GuardState"/>.</param>
+/// <param name="Keys">How many keys the filter holds.</param>
+/// <param name="FalsePositiveRate">The estimated share of keys that do not exist and pass all the same.</param>
+/// <param name="Contradictions">How many refused keys turned out to exist, since the start.</param>
+internal sealed record GuardFigures(string State, long Keys, double FalsePositiveRate, long Contradictions);
 
 /// <summary>Request scopes.</summary>
 internal sealed record ScopeFigures

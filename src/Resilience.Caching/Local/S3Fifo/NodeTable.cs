@@ -8,9 +8,11 @@ namespace Resilience.Caching.Local.S3Fifo;
 /// but the node, and removing a node needs neither its key's hash nor a comparison again.
 /// </summary>
 /// <remarks>
-/// <para>Segments, each with its lock and its buckets, grow by themselves, so that the longest anybody waits for growth is that of one segment.
-/// Reads take no lock. A removed node keeps its link and is never put back, so that a reader who stands on it finds the rest of the chain.
-/// Only growth moves nodes from chain to chain and may lead a reader astray; it makes the segment's version odd while it does,
+/// <para>Segments, each with its lock and its buckets, grow by themselves and bit by bit: a doubled array takes every chain over twice, at its
+/// bucket and at the one that is to get a half of it, which serves readers at once; a chain is parted when it is written to,
+/// and one more with every addition. So nobody ever waits for a whole segment to be moved.</para>
+/// <para>Reads take no lock. A removed node keeps its link and is never put back, so that a reader who stands on it finds the rest of the chain.
+/// Only the parting of a chain moves nodes and may lead a reader astray; it makes the segment's version odd while it does,
 /// and a reader that found nothing looks again under the lock if the version was odd or has changed.</para>
 /// </remarks>
 internal sealed class NodeTable
@@ -88,7 +90,10 @@ internal sealed class NodeTable
     {
         public S3FifoNode?[] Buckets = new S3FifoNode?[LeastBuckets];
         public int Version;
-        private TryLock _lock; // guards all writes of chains, Buckets, Version and Count
+        private TryLock _lock; // guards all writes of chains, Buckets, Version, Count and the fields below
+        private int _half; // how many buckets there were before the last growth; 0 while no chain is left to part
+        private int _parted; // below it all chains are parted
+        private ulong[] _whole = []; // a bit for each of the first half's chains that is not
 
         public int Count { get; private set; }
 
@@ -97,6 +102,11 @@ internal sealed class NodeTable
             _lock.Enter();
             try
             {
+                while (_half != 0)
+                {
+                    PartNextUnderLock();
+                }
+
                 var copy = new S3FifoNode[Count];
                 int at = 0;
                 foreach (S3FifoNode? head in Buckets)
@@ -133,6 +143,7 @@ internal sealed class NodeTable
             _lock.Enter();
             try
             {
+                PartUnderLock(hash);
                 if (FindUnderLock(key, hash) is { } found)
                 {
                     isNew = false;
@@ -144,6 +155,12 @@ internal sealed class NodeTable
                 if (Count >= Buckets.Length)
                 {
                     GrowUnderLock();
+                }
+
+                if (_half != 0)
+                {
+                    PartUnderLock(hash);
+                    PartNextUnderLock();
                 }
 
                 ref S3FifoNode? head = ref Buckets[hash & (Buckets.Length - 1)];
@@ -163,6 +180,7 @@ internal sealed class NodeTable
             _lock.Enter();
             try
             {
+                PartUnderLock(node.Hash);
                 ref S3FifoNode? link = ref Buckets[node.Hash & (Buckets.Length - 1)];
                 while (link is { } at)
                 {
@@ -197,23 +215,70 @@ internal sealed class NodeTable
 
         private void GrowUnderLock()
         {
-            S3FifoNode?[] old = Buckets;
-            var larger = new S3FifoNode?[old.Length * 2];
-            Interlocked.Increment(ref Version); // odd; a full fence before the first link moves
-            foreach (S3FifoNode? head in old)
+            while (_half != 0)
             {
-                S3FifoNode? node = head;
-                while (node is not null)
-                {
-                    S3FifoNode? next = node.NextInBucket;
-                    ref S3FifoNode? to = ref larger[node.Hash & (larger.Length - 1)];
-                    node.NextInBucket = to; // a chain under construction holds only nodes that were moved before: no reader can go in circles
-                    to = node;
-                    node = next;
-                }
+                PartNextUnderLock(); // none is left: since the last growth there were as many additions as chains to part
             }
 
+            S3FifoNode?[] old = Buckets;
+            var larger = new S3FifoNode?[old.Length * 2];
+            Array.Copy(old, larger, old.Length);
+            Array.Copy(old, 0, larger, old.Length, old.Length);
+            _half = old.Length;
+            _parted = 0;
+            _whole = new ulong[(old.Length + 63) / 64];
+            Array.Fill(_whole, ulong.MaxValue);
             Volatile.Write(ref Buckets, larger);
+        }
+
+        /// <summary>Parts the chain that a hash belongs to, if that is still to be done. Whoever changes a chain calls it first.</summary>
+        private void PartUnderLock(int hash)
+        {
+            if (_half != 0)
+            {
+                PartBucketUnderLock(hash & (_half - 1));
+            }
+        }
+
+        private void PartNextUnderLock()
+        {
+            PartBucketUnderLock(_parted++);
+            if (_parted >= _half)
+            {
+                _half = 0;
+                _whole = [];
+            }
+        }
+
+        private void PartBucketUnderLock(int bucket)
+        {
+            ref ulong bits = ref _whole[bucket >> 6];
+            ulong bit = 1UL << (bucket & 63);
+            if ((bits & bit) == 0)
+            {
+                return;
+            }
+
+            bits &= ~bit;
+            if (Buckets[bucket] is not { } node)
+            {
+                return;
+            }
+
+            S3FifoNode? low = null;
+            S3FifoNode? high = null;
+            Interlocked.Increment(ref Version); // odd; a full fence before the first link moves
+            for (S3FifoNode? next = node; next is not null;)
+            {
+                node = next;
+                next = node.NextInBucket;
+                ref S3FifoNode? to = ref ((node.Hash & _half) == 0 ? ref low : ref high);
+                node.NextInBucket = to; // a chain under construction holds only nodes that were moved before: no reader can go in circles
+                to = node;
+            }
+
+            Volatile.Write(ref Buckets[bucket], low);
+            Volatile.Write(ref Buckets[bucket + _half], high);
             Interlocked.Increment(ref Version);
         }
     }

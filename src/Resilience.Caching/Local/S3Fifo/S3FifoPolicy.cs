@@ -26,7 +26,8 @@ internal sealed class S3FifoPolicy
     /// </summary>
     private const double SmallShare = 0.12;
 
-    private const long LeastGhosts = 32;
+    /// <summary>Room enough that a small cache's ghost forgets nobody before his time.</summary>
+    private const long LeastGhosts = 256;
 
     /// <inheritdoc cref="SmallShare"/>
     private const double GhostReach = 1.5;

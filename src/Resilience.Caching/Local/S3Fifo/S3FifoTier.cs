@@ -142,6 +142,7 @@ internal sealed class S3FifoTier : ILocalTier
     public void Sweep(long now)
     {
         // A bounded number of nodes per call, few per hold of the lock; the next call goes on where this one stopped.
+        bool isSwept = false;
         for (int seen = 0; seen < MaxSwept; seen += SweepSlice)
         {
             bool isDone;
@@ -149,11 +150,13 @@ internal sealed class S3FifoTier : ILocalTier
             try
             {
                 DrainUnderLock(MaxDrained);
-                isDone = _policy.Sweep(now, SweepSlice);
+                _policy.Trim(now); // what a heavy entry left to the next writer, should none have come
+                isSwept = isSwept || _policy.Sweep(now, SweepSlice);
+                isDone = isSwept && _backlog is null && Volatile.Read(ref _pending) is null;
             }
             finally
             {
-                _maintenance.Exit();
+                _maintenance.ExitAndFence();
             }
 
             if (isDone)
@@ -185,7 +188,7 @@ internal sealed class S3FifoTier : ILocalTier
         }
         finally
         {
-            _maintenance.Exit();
+            _maintenance.ExitAndFence();
         }
     }
 
@@ -212,7 +215,7 @@ internal sealed class S3FifoTier : ILocalTier
             }
             finally
             {
-                _maintenance.Exit();
+                _maintenance.ExitAndFence();
             }
         }
         else
@@ -241,7 +244,7 @@ internal sealed class S3FifoTier : ILocalTier
         }
         finally
         {
-            _maintenance.Exit();
+            _maintenance.ExitAndFence();
         }
     }
 

@@ -231,6 +231,83 @@ public class S3FifoTierTests
     }
 
     [Fact]
+    public void Sweep_MoreThanOneCallMayLookAt_GoesOnWhereItStopped()
+    {
+        const int Entries = 150_000; // a call looks at 65,536
+        S3FifoTier map = Create(1_000_000);
+        for (int i = 0; i < Entries; i++)
+        {
+            map.Set(K(i), new Item(i, deadAt: 50));
+        }
+
+        map.Sweep(100);
+        Assert.InRange(map.Count, Entries - 65_536, Entries - 60_000);
+        map.Sweep(100);
+        map.Sweep(100);
+        Assert.Equal(0, map.Count);
+        S3FifoIntegrity.Check(map);
+    }
+
+    [Fact]
+    public void Sweep_HeavyEntryLeftTooMuch_TrimsToTheBound()
+    {
+        S3FifoTier map = Create(10_000);
+        for (int i = 0; i < 10_000; i++)
+        {
+            map.Set(K(i), new Item(i));
+        }
+
+        map.Set("heavy", new Item(-1, weight: 5_000)); // one call evicts 64 at most
+        Assert.True(map.Weight > 10_000);
+        for (int i = 0; i < 10 && map.Weight > 10_000; i++)
+        {
+            map.Sweep(0);
+        }
+
+        Assert.InRange(map.Weight, 5_000, 10_000);
+        S3FifoIntegrity.Check(map);
+    }
+
+    [Fact]
+    public void Table_GrowingUnderReaders_HidesNothing()
+    {
+        // Readers ask all the time for what is there while the table doubles over and over, and while neighbours come and go.
+        const int Steady = 200;
+        const int Workers = 4;
+        int added = 0;
+        S3FifoTier map = Create(1L << 40);
+        for (int i = 0; i < Steady; i++)
+        {
+            map.Set(K(-i), new Item(-i));
+        }
+
+        new StressRunner { Workers = Workers, MaxIterations = 20_000, Duration = TimeSpan.FromMinutes(2) }.Run(
+            worker =>
+            {
+                if (worker.Index == 0)
+                {
+                    for (int i = 0; i < 8; i++)
+                    {
+                        map.Set(K(++added), new Item(added));
+                    }
+
+                    if (worker.Random.Next(2) == 0)
+                    {
+                        map.Remove(K(worker.Random.Next(1, added + 1)));
+                    }
+                }
+
+                for (int i = 0; i < 8; i++)
+                {
+                    int key = -worker.Random.Next(Steady);
+                    Assert.Equal(key, ((Item)map.Find(K(key))!).Id);
+                }
+            },
+            () => S3FifoIntegrity.Check(map));
+        Assert.Equal(added + Steady, map.Count + Enumerable.Range(1, added).Count(i => map.Find(K(i)) is null));
+    }
+
+    [Fact]
     public void Clear_RemovesEverythingAndTakesNewEntries()
     {
         S3FifoTier map = Create(1_000);
@@ -311,6 +388,17 @@ public class S3FifoTierTests
         Assert.False(ghost.Take(0));
         int remembered = Enumerable.Range(999_000, 1_000).Count(ghost.Take);
         Assert.InRange(remembered, 990, 1_000); // a full bucket forgets its oldest
+    }
+
+    [Fact]
+    public void Ghost_Large_TakesMemoryPieceByPiece()
+    {
+        var ghost = new GhostTable(10_000_000, 10_000_000);
+        Assert.Equal(0, ghost.Bytes);
+        Assert.False(ghost.Take(1));
+        ghost.Add(1, 1);
+        Assert.True(ghost.Take(1));
+        Assert.Equal(32 << 10, ghost.Bytes);
     }
 
     [Fact]

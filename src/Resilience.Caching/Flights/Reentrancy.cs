@@ -1,0 +1,87 @@
+namespace Resilience.Caching.Flights;
+
+/// <summary>Finds loads that would wait for themselves, before they do.</summary>
+internal static class Reentrancy
+{
+    /// <summary>How far a chain of waits is followed; a longer one is no accident that this could explain.</summary>
+    private const int MaxDepth = 64;
+
+    private static readonly AsyncLocal<Flight?> Ambient = new();
+
+    /// <summary>The flight inside whose factory the caller runs, if it does. What is set in an async method is gone when that returns.</summary>
+    public static Flight? Current
+    {
+        get => Ambient.Value;
+        set => Ambient.Value = value;
+    }
+
+    /// <summary>Throws when the code that asks for a key runs inside the factory that loads it, directly or through others.</summary>
+    public static void ThrowIfInside(Flight outer, CacheCore core, string key)
+    {
+        for (Flight? at = outer; at is not null; at = at.Outer)
+        {
+            if (ReferenceEquals(at.Owner, core) && IsLoading(at, key))
+            {
+                var chain = new List<string> { key };
+                for (Flight? link = outer; link is not null && !ReferenceEquals(link, at); link = link.Outer)
+                {
+                    chain.Insert(0, link.Key);
+                }
+
+                chain.Insert(0, key);
+                throw new CacheReentrancyException(core.Name, chain);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Notes that a factory waits for a flight. When two do so for one another, each notes first and looks then, so one of them at least
+    /// finds the other.
+    /// </summary>
+    /// <exception cref="CacheReentrancyException">The flight waits, through others, for the factory that is about to wait for it.</exception>
+    public static void BeginWait(Flight outer, Flight flight, string cache)
+    {
+        Flight waiting = Lead(outer);
+        waiting.WaitsOn = flight;
+        var chain = new List<string> { waiting.Key };
+        Flight? at = flight;
+        for (int depth = 0; at is { IsAnswered: false } && depth < MaxDepth; depth++)
+        {
+            chain.Add(at.Key);
+            if (ReferenceEquals(Lead(at), waiting))
+            {
+                waiting.WaitsOn = null;
+                throw new CacheReentrancyException(cache, chain);
+            }
+
+            at = Lead(at).WaitsOn;
+        }
+    }
+
+    /// <summary>Notes that the wait is over.</summary>
+    public static void EndWait(Flight outer) => Lead(outer).WaitsOn = null;
+
+    /// <summary>The flight that stands for all that one factory call loads.</summary>
+    private static Flight Lead(Flight flight) => flight.Batch is { } batch ? batch[0] : flight;
+
+    private static bool IsLoading(Flight flight, string key)
+    {
+        if (flight.Batch is null)
+        {
+            return IsLoadingItself(flight, key);
+        }
+
+        foreach (Flight member in flight.Batch)
+        {
+            if (IsLoadingItself(member, key))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static bool IsLoadingItself(Flight flight, string key) =>
+        string.Equals(flight.Key, key, StringComparison.Ordinal) && !flight.IsDoomed && !flight.IsAnswered;
+}

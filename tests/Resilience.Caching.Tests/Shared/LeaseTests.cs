@@ -1,0 +1,112 @@
+using Microsoft.Extensions.Caching.Hybrid;
+using Resilience.TestKit;
+
+namespace Resilience.Caching.Tests.Shared;
+
+/// <summary>Nodes take turns in loading a key.</summary>
+public sealed class LeaseTests
+{
+    private readonly ManualTimeProvider _time = new();
+    private readonly FakeSharedTier _tier = new();
+
+    private ResilientCache New() => TestCache.New(_time, options => (options.Shared.Leases, options.LoadTimeout, options.Shared.TombstoneLifetime) = (true, TimeSpan.FromMinutes(10), TimeSpan.FromHours(1)), _tier);
+
+    [Fact]
+    public async Task TwoNodes_ThousandCallers_RunOneFactory()
+    {
+        await using ResilientCache one = New();
+        await using ResilientCache two = New();
+        var gate = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        int calls = 0;
+        ValueTask<string> Load(CancellationToken token)
+        {
+            Interlocked.Increment(ref calls);
+            return new ValueTask<string>(gate.Task);
+        }
+
+        Task<string>[] callers = [.. Enumerable.Range(0, 1000).Select(i => (i % 2 == 0 ? one : two).GetAsync("key", Load).AsTask())];
+        TestCache.Until(() => Volatile.Read(ref calls) == 1 && two.Snapshot().Joined + one.Snapshot().Joined == 998, "the callers");
+        gate.SetResult("value");
+        Task<string[]> all = Task.WhenAll(callers);
+        TestCache.Drive(_time, TimeSpan.FromMilliseconds(20), () => all.IsCompleted, "the other node's look");
+        Assert.All(await all, value => Assert.Equal("value", value));
+        Assert.Equal(1, calls);
+    }
+
+    [Fact]
+    public async Task Holder_TakesTooLong_TheOtherLoadsAllTheSame()
+    {
+        await using ResilientCache one = New();
+        await using ResilientCache two = New();
+        var hung = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<string> first = one.GetAsync("key", _ => new ValueTask<string>(hung.Task)).AsTask();
+        TestCache.Until(() => one.Snapshot().SourceLoads == 1, "the lease");
+        Task<string> second = two.GetAsync("key", "second").AsTask();
+        TestCache.Drive(_time, TimeSpan.FromMilliseconds(100), () => second.IsCompleted, "the end of the other's patience");
+        Assert.Equal("second", await second);
+        hung.SetResult("first");
+        Assert.Equal("first", await first.Soon());
+    }
+
+    [Fact]
+    public async Task Holder_IsAbandoned_GivesTheLeaseBackThoughItsFactoryHangs()
+    {
+        await using ResilientCache one = New();
+        var hung = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<string> first = one.GetAsync("key", _ => new ValueTask<string>(hung.Task), new CacheEntryOptions { LoadTimeout = TimeSpan.FromSeconds(1) }).AsTask();
+        TestCache.Until(() => one.Snapshot().SourceLoads == 1, "the lease");
+        _time.Advance(TimeSpan.FromSeconds(1));
+        await Assert.ThrowsAsync<CacheLoadTimeoutException>(() => first.Soon());
+        TestCache.Until(() => _tier.Calls.Contains("release"), "the release");
+        int renewals = _tier.Calls.Count(call => call == "renew");
+        _time.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(renewals, _tier.Calls.Count(call => call == "renew"));
+        hung.SetResult("late");
+    }
+
+    [Fact]
+    public async Task Lease_IsRenewedAtAThirdWhileTheLoadRuns()
+    {
+        await using ResilientCache one = New();
+        var gate = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<string> first = one.GetAsync("key", _ => new ValueTask<string>(gate.Task), new CacheEntryOptions { LoadTimeout = TimeSpan.FromMinutes(1) }).AsTask();
+        TestCache.Until(() => one.Snapshot().SourceLoads == 1, "the lease");
+        for (int i = 1; i <= 3; i++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(3.4));
+            TestCache.Until(() => _tier.Calls.Count(call => call == "renew") == i, "a renewal");
+        }
+
+        gate.SetResult("value");
+        Assert.Equal("value", await first.Soon());
+        TestCache.Until(() => _tier.Calls.Contains("release"), "the release");
+    }
+
+    [Fact]
+    public async Task Fence_LeaseWasTakenOver_TheLateWriteIsRefused()
+    {
+        await using ResilientCache one = New();
+        await using ResilientCache two = New();
+        var gate = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<string> first = one.GetAsync("key", _ => new ValueTask<string>(gate.Task)).AsTask();
+        TestCache.Until(() => one.Snapshot().SourceLoads == 1, "the lease");
+        _tier.LoseLease("v1:test:key");
+        await two.GetAsync("key", "second").Soon();
+        await two.Writer.DrainAsync(TimeSpan.FromSeconds(30));
+        gate.SetResult("first");
+        Assert.Equal("first", await first.Soon());
+        Assert.Equal(1, one.Snapshot().SharedRejected);
+        Assert.Equal("second", await one.GetCachedAsync("key"));
+    }
+
+    [Theory]
+    [InlineData(HybridCacheEntryFlags.DisableDistributedCacheRead)]
+    [InlineData(HybridCacheEntryFlags.DisableDistributedCacheWrite)]
+    [InlineData(HybridCacheEntryFlags.DisableUnderlyingData)]
+    public async Task Flags_ThatLeaveALeaseNoUse_TakeNone(HybridCacheEntryFlags flags)
+    {
+        await using ResilientCache one = New();
+        await one.GetAsync("key", "x", new CacheEntryOptions { TierFlags = flags });
+        Assert.DoesNotContain("acquire", _tier.Calls);
+    }
+}

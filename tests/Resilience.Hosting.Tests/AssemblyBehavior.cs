@@ -1,0 +1,3 @@
+using Resilience.TestKit;
+
+[assembly: AssemblyFixture(typeof(SharedRedis))]

@@ -1,0 +1,104 @@
+using System.Text;
+using Resilience.TestKit;
+using StackExchange.Redis;
+
+namespace Resilience.Redis.Tests.Caching;
+
+/// <summary>Somebody else writes into the kit's keys and channels: no value is ever a wrong one, no caller sees an exception, and afterwards all is well.</summary>
+public sealed class GarbageTests(SharedRedis shared)
+{
+    private const int Rounds = 150;
+
+    private readonly string _prefix = $"{Guid.NewGuid():N}:";
+
+    [Fact]
+    public async Task Get_KeysAndChannelsOverwrittenAtRandom_GivesTheSourcesValue()
+    {
+        RedisServer server = await shared.GetAsync();
+        await using RedisNode writer = await RedisNode.StartAsync(server.Endpoint, _prefix);
+        await using RedisNode reader = await RedisNode.StartAsync(server.Endpoint, _prefix, static options => options.LocalExpiration = TimeSpan.FromMilliseconds(1));
+        await writer.UntilUpAsync();
+        await reader.UntilUpAsync();
+        using ConnectionMultiplexer multiplexer = await ConnectionMultiplexer.ConnectAsync(server.Endpoint);
+        int seed = Random.Shared.Next();
+        var random = new Random(seed);
+        for (int round = 0; round < Rounds; round++)
+        {
+            string key = $"key{round % 5}";
+            Assert.Equal(key, await writer.GetAsync(key, () => key, ["tag"]));
+            await DamageAsync(multiplexer, random);
+            foreach (RedisNode node in new[] { writer, reader })
+            {
+                string got = await node.GetAsync(key, () => key, ["tag"]);
+                Assert.True(got == key, $"seed {seed}, round {round}: '{got}' instead of '{key}'");
+            }
+
+            if (round % 10 == 0)
+            {
+                await writer.Cache.RemoveAsync(key, TestContext.Current.CancellationToken);
+                await writer.Cache.RemoveByTagAsync("tag", TestContext.Current.CancellationToken);
+            }
+        }
+
+        foreach (RedisKey key in Keys(multiplexer))
+        {
+            await multiplexer.GetDatabase().KeyDeleteAsync(key);
+        }
+
+        await RedisNode.Until(() => writer.Cache.Upkeep.Link!.IsUp && reader.Cache.Upkeep.Link!.IsUp, "both nodes hear again");
+        await WellAgainAsync(writer, reader);
+    }
+
+    /// <summary>What one node loads, the other has from Redis again.</summary>
+    private static async Task WellAgainAsync(RedisNode writer, RedisNode reader)
+    {
+        long before = reader.Cache.Snapshot().SharedHits;
+        long end = Environment.TickCount64 + 15_000;
+        for (int i = 0; reader.Cache.Snapshot().SharedHits == before; i++)
+        {
+            Assert.True(Environment.TickCount64 < end, "after 15 s nothing comes from Redis");
+            Assert.Equal("value", await writer.GetAsync($"fresh{i}", static () => "value"));
+            await writer.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+            Assert.Equal("value", await reader.GetAsync($"fresh{i}", static () => "value"));
+        }
+    }
+
+    private async Task DamageAsync(ConnectionMultiplexer multiplexer, Random random)
+    {
+        IDatabase database = multiplexer.GetDatabase();
+        foreach (RedisKey key in Keys(multiplexer))
+        {
+            byte[] garbage = new byte[random.Next(60)];
+            random.NextBytes(garbage);
+            switch (random.Next(6))
+            {
+                case 0:
+                    await database.StringSetAsync(key, garbage);
+                    break;
+                case 1 when await database.KeyTypeAsync(key) == RedisType.String && (byte[]?)await database.StringGetAsync(key) is { Length: > 0 } value:
+                    value[random.Next(value.Length)] ^= (byte)(1 << random.Next(8));
+                    await database.StringSetAsync(key, value);
+                    break;
+                case 2:
+                    await database.KeyDeleteAsync(key);
+                    await database.ListLeftPushAsync(key, garbage);
+                    break;
+                case 3:
+                    await database.StringSetAsync(key, "-1 99999999999999999999");
+                    break;
+            }
+        }
+
+        byte[] noise = new byte[random.Next(40)];
+        random.NextBytes(noise);
+        foreach (string channel in Channels(multiplexer))
+        {
+            await database.PublishAsync(new RedisChannel(channel, RedisChannel.PatternMode.Literal), random.Next(2) == 0 ? noise : [.. Encoding.ASCII.GetBytes($"{random.Next(100)}:"), .. noise]);
+        }
+    }
+
+    private List<RedisKey> Keys(ConnectionMultiplexer multiplexer) => [.. multiplexer.GetServer(multiplexer.GetEndPoints()[0]).Keys(pattern: _prefix + "*")];
+
+    private List<string> Channels(ConnectionMultiplexer multiplexer) =>
+        [.. multiplexer.GetServer(multiplexer.GetEndPoints()[0]).SubscriptionChannels(new RedisChannel(_prefix + "*", RedisChannel.PatternMode.Pattern)).Select(static channel => (string)channel!)];
+}
