@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Resilience.Redis;
-using StackExchange.Redis;
 
 namespace Resilience.Hosting.Health;
 
@@ -18,12 +17,10 @@ internal sealed class RedisHealthCheck(RedisConnection connection, TimeProvider 
     {
         try
         {
-            IConnectionMultiplexer multiplexer = await connection.GetAsync().WaitAsync(Patience, time, cancellationToken).ConfigureAwait(false);
-            Task<TimeSpan> ping = multiplexer.GetDatabase().PingAsync();
-            TimeSpan took = await ping.WaitAsync(Patience, time, cancellationToken).ConfigureAwait(false);
+            TimeSpan took = await connection.PingAsync().WaitAsync(Patience, time, cancellationToken).ConfigureAwait(false);
             return HealthCheckResult.Healthy(FormattableString.Invariant($"Redis answers a ping in {took.TotalMilliseconds:0.0} ms."));
         }
-        catch (Exception exception) when (exception is RedisException or TimeoutException or ObjectDisposedException)
+        catch (Exception exception) when (exception is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
             // The message of the client's exception names hosts; the type says enough.
             return new HealthCheckResult(context.Registration.FailureStatus, $"Redis does not answer ({exception.GetType().Name}); caches do without it.");
