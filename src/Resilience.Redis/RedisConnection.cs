@@ -65,7 +65,7 @@ public sealed class RedisConnection : IAsyncDisposable
         try
         {
             IConnectionMultiplexer multiplexer = await GetAsync().WaitAsync(patience, time, cancellationToken).ConfigureAwait(false);
-            return await multiplexer.GetDatabase().PingAsync(CommandFlags.None).WaitAsync(patience, time, cancellationToken).ConfigureAwait(false);
+            return await multiplexer.GetDatabase().PingAsync(CommandFlags.None).WaitAsync(patience, time, cancellationToken).OnPool();
         }
         catch (Exception exception) when (exception is RedisException or TimeoutException or ObjectDisposedException)
         {

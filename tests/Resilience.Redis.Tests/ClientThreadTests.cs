@@ -32,6 +32,7 @@ public sealed class ClientThreadTests(SharedRedis redis)
         (string Name, Func<Task> Call)[] calls =
         [
             ("connect", () => new RedisConnection(connection.Options).GetAsync()),
+            ("ping", () => connection.TryPingAsync(minute).AsTask()),
             ("read", () => tier.ReadAsync("key", default)),
             ("read many", () => tier.ReadManyAsync(["key", "other"], default)),
             ("write", () => tier.WriteAsync(new SharedWrite("key", value, minute), default)),

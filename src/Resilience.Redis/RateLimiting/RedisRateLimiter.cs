@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -25,8 +24,7 @@ namespace Resilience.Redis;
 /// </remarks>
 public sealed class RedisRateLimiter : RateLimiter
 {
-    /// <summary>The span whose spending a node takes ahead, and the longest it waits before it asks an exhausted limit again, in milliseconds.</summary>
-    private const int DemandSpan = 100;
+    /// <summary>The longest that a node lets permits gather before it asks an exhausted limit again, in milliseconds.</summary>
     private const double LongestPause = 10;
 
     internal const string SettingsPath = "Resilience:Limits";
@@ -42,6 +40,7 @@ public sealed class RedisRateLimiter : RateLimiter
     private readonly Lock _lock = new(); // guards all fields below it
     private readonly List<PermitWaiter> _waiters = [];
     private readonly LocalShare _share;
+    private readonly Demand _demand = new();
     private int _pocket;
     private long _pocketLapses;
     private long _exhaustedUntil;
@@ -51,11 +50,8 @@ public sealed class RedisRateLimiter : RateLimiter
     private bool _isDisposed;
     private int _wanted;
     private int _nodes = 1;
-    private long _slotBegan;
-    private int _slotSpent;
-    private int _lastSpent;
     private long _usedAt;
-    private Counts _counts;
+    private LimiterCounts _counts;
 
     /// <summary>Makes a limiter. Nothing is asked before the first permit.</summary>
     /// <param name="connection">The connection; without a configured Redis the node has its share alone.</param>
@@ -141,7 +137,7 @@ public sealed class RedisRateLimiter : RateLimiter
         }
     }
 
-    internal Counts Count()
+    internal LimiterCounts Count()
     {
         lock (_lock)
         {
@@ -241,7 +237,7 @@ public sealed class RedisRateLimiter : RateLimiter
             return now < _exhaustedUntil && PocketUnderLock(now) == 0 ? PermitLease.NotNow : PermitLease.Granted;
         }
 
-        SpendUnderLock(permits, now);
+        _demand.Add(permits, now);
         if (PocketUnderLock(now) >= permits)
         {
             _pocket -= permits;
@@ -282,13 +278,7 @@ public sealed class RedisRateLimiter : RateLimiter
 
     private PermitLease CountUnderLock(PermitLease lease, int permits, bool byShare)
     {
-        _counts = (lease.IsAcquired, byShare) switch
-        {
-            (true, false) => _counts with { Leases = _counts.Leases + 1, Granted = _counts.Granted + permits },
-            (true, true) => _counts with { Leases = _counts.Leases + 1, GrantedByShare = _counts.GrantedByShare + permits },
-            (false, false) => _counts with { Refusals = _counts.Refusals + 1, Refused = _counts.Refused + permits },
-            (false, true) => _counts with { Refusals = _counts.Refusals + 1, RefusedByShare = _counts.RefusedByShare + permits },
-        };
+        _counts.Add(lease.IsAcquired, byShare, permits);
         return lease;
     }
 
@@ -308,20 +298,7 @@ public sealed class RedisRateLimiter : RateLimiter
     private int LeaseUnderLock(RedisRateLimiterOptions settings)
     {
         int most = Math.Min(settings.MaxLease, settings.Burst / (2 * NodesUnderLock(settings)));
-        return _lastSpent < 2 ? 0 : Math.Min(_lastSpent, most);
-    }
-
-    private void SpendUnderLock(int permits, long now)
-    {
-        long passed = now - _slotBegan;
-        if (passed >= DemandSpan)
-        {
-            _lastSpent = passed < 2 * DemandSpan ? (int)(_slotSpent * DemandSpan / passed) : 0;
-            _slotSpent = 0;
-            _slotBegan = now;
-        }
-
-        _slotSpent += permits;
+        return _demand.PerSpan < 2 ? 0 : Math.Min(_demand.PerSpan, most);
     }
 
     private void AskUnderLock()
@@ -365,7 +342,7 @@ public sealed class RedisRateLimiter : RateLimiter
                 long ahead = Math.Max(0, LeaseUnderLock(settings) - PocketUnderLock(_clock.Milliseconds));
                 most = (int)Math.Clamp(Math.Max(needed + ahead, _wanted), least, Math.Max(least, settings.Burst));
                 _wanted = 0;
-                _counts = _counts with { RoundTrips = _counts.RoundTrips + 1 };
+                _counts.RoundTrips++;
             }
 
             isFirst = false;
@@ -393,7 +370,7 @@ public sealed class RedisRateLimiter : RateLimiter
             {
                 _isAway = false;
                 failures = _counts.FailuresInARow;
-                _counts = _counts with { FailuresInARow = 0 };
+                _counts.FailuresInARow = 0;
             }
 
             _nodes = Math.Max(1, grant.Nodes);
@@ -458,7 +435,8 @@ public sealed class RedisRateLimiter : RateLimiter
             isNews = !_isAway;
             _isAway = true;
             _retryAt = now + (long)(settings.RetryInterval.TotalMilliseconds * (0.8 + (0.4 * _random())));
-            _counts = _counts with { Failures = _counts.Failures + 1, FailuresInARow = _counts.FailuresInARow + 1 };
+            _counts.Failures++;
+            _counts.FailuresInARow++;
             nodes = NodesUnderLock(settings);
             foreach (PermitWaiter waiter in _waiters)
             {
@@ -476,8 +454,4 @@ public sealed class RedisRateLimiter : RateLimiter
             RedisLog.LimiterAway(_logger, Name, nodes, exception);
         }
     }
-
-    /// <summary>What has happened so far.</summary>
-    [StructLayout(LayoutKind.Auto)]
-    internal readonly record struct Counts(long Leases, long Refusals, long Granted, long Refused, long GrantedByShare, long RefusedByShare, long RoundTrips, long Failures, long FailuresInARow, bool IsAway, int Nodes);
 }

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
+using Resilience.Redis.RateLimiting;
 
 namespace Resilience.Redis;
 
@@ -24,13 +25,13 @@ internal sealed class RedisMetrics
 
     public void Forget(RedisRateLimiter limiter) => _limiters.TryRemove(limiter, out _);
 
-    private IEnumerable<Measurement<long>> Read(Func<RedisRateLimiter.Counts, long> read) => _limiters.Select(limiter => new Measurement<long>(read(limiter.Key.Count()), limiter.Value));
+    private IEnumerable<Measurement<long>> Read(Func<LimiterCounts, long> read) => _limiters.Select(limiter => new Measurement<long>(read(limiter.Key.Count()), limiter.Value));
 
     private IEnumerable<Measurement<long>> Permits()
     {
         foreach ((RedisRateLimiter limiter, KeyValuePair<string, object?> name) in _limiters)
         {
-            RedisRateLimiter.Counts counts = limiter.Count();
+            LimiterCounts counts = limiter.Count();
             yield return Of(counts.Granted, "granted", "fleet");
             yield return Of(counts.Refused, "refused", "fleet");
             yield return Of(counts.GrantedByShare, "granted", "share");

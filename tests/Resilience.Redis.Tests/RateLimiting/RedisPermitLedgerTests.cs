@@ -109,7 +109,7 @@ public sealed class RedisPermitLedgerTests(SharedRedis redis)
         }
 
         await UntilAsync(limiter, isAway: true);
-        RedisRateLimiter.Counts before = limiter.Count();
+        LimiterCounts before = limiter.Count();
         long began = Stopwatch.GetTimestamp();
         while (limiter.Count().RefusedByShare < before.RefusedByShare + 200 || Stopwatch.GetElapsedTime(began) < TimeSpan.FromMilliseconds(500))
         {
