@@ -66,10 +66,13 @@ public sealed class DeadlineTests
     [Fact]
     public void Remaining_BelowTheThreshold_IsExact()
     {
-        Deadline deadline = Deadline.After(Deadline.ExactBelow - TimeSpan.FromMilliseconds(1));
-        TimeSpan first = deadline.Remaining;
-        Assert.NotEqual(0, first.Ticks % TimeSpan.TicksPerMillisecond);
-        Assert.True(first < Deadline.ExactBelow);
+        // The coarse clock knows whole milliseconds only. One of many readings may be whole by chance, or late on a slow machine; not all.
+        Assert.Contains(Enumerable.Range(0, 100), static _ =>
+        {
+            TimeSpan left = Deadline.After(Deadline.ExactBelow - TimeSpan.FromMilliseconds(1)).Remaining;
+            Assert.True(left < Deadline.ExactBelow);
+            return left.Ticks % TimeSpan.TicksPerMillisecond != 0;
+        });
     }
 
     [Fact]
