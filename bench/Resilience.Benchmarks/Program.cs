@@ -4,6 +4,7 @@ using Resilience.Benchmarks.Depth;
 using Resilience.Benchmarks.Harness;
 using Resilience.Benchmarks.HitRatio;
 using Resilience.Benchmarks.Start;
+using Resilience.Benchmarks.PoolWaits;
 
 // A verb and what is left of the arguments for it; each verb is one line here and one class elsewhere.
 return args switch
@@ -11,6 +12,7 @@ return args switch
     ["compare", .. var rest] => CompareCommand.Run(rest, CompareGroups.All),
     ["hitratio", .. var rest] => HitRatioCommand.Run(rest),
     ["start", .. var rest] => StartCommand.Run(rest),
+    ["pool-waits", .. var rest] => PoolWaitsCommand.Run(rest),
     ["depth", .. var rest] => Depth(rest),
     _ => Usage(),
 };
@@ -30,6 +32,7 @@ static int Usage()
               groups: {string.Join(", ", CompareGroups.All.Keys)}
         {HitRatioCommand.Usage}
         {StartCommand.Usage}
+        {PoolWaitsCommand.Usage}
           depth [BenchmarkDotNet's own arguments]
         """);
     return 2;

@@ -5,7 +5,6 @@ using Resilience.Pools;
 
 HostApplicationBuilder builder = Host.CreateApplicationBuilder(args);
 builder.Logging.SetMinimumLevel(LogLevel.Error);
-
 // snippet: register
 builder.Services.AddResourcePool<Printer>("printers", static (_, token) => Printer.ConnectAsync(token))
     .Configure(static options =>
@@ -46,7 +45,6 @@ Console.WriteLine($"drained, {Printer.Connected} printers connected");
 internal sealed class Printer : IDisposable
 {
     private static int s_connected;
-
     public static int Connected => s_connected;
 
     public static async ValueTask<Printer> ConnectAsync(CancellationToken token)
@@ -57,6 +55,5 @@ internal sealed class Printer : IDisposable
     }
 
     public async Task PrintAsync(int page, CancellationToken token) => await Task.Delay(5 + page, token);
-
     public void Dispose() => Interlocked.Decrement(ref s_connected);
 }

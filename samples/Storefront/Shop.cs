@@ -3,8 +3,10 @@ using Resilience.Settings;
 using Storefront.Catalogue;
 using Storefront.Drive;
 using Storefront.Mail;
+using Storefront.Operators;
 using Storefront.Orders;
 using Storefront.Products;
+using Storefront.Stock;
 using Storefront.Telemetry;
 
 namespace Storefront;
@@ -20,13 +22,17 @@ internal static class Shop
 
         WebApplication app = builder.Build();
         app.UseResilienceKit();
+        app.UseAuthentication();
+        app.UseAuthorization();
         app.MapProducts();
         app.MapOrders();
+        app.MapStock();
+        app.MapOperators();
         app.MapHealthChecks("/health");
         app.MapResilienceHealth();
 
-        // The shop listens on the loopback alone; a service that does not says RequireAuthorization("ops") here, and has switches.
-        app.MapResilienceDashboard().AllowAnonymousReadOnly();
+        // The shop listens on the loopback alone; a service that does not says RequireAuthorization("ops") for reading too.
+        app.MapResilienceDashboard().AllowAnonymousReadOnly().RequireAuthorizationToChange(OperatorSignIn.Policy);
         return app;
     }
 
@@ -41,6 +47,8 @@ internal static class Shop
         builder.AddCatalogue();
         builder.Services.AddBloomGuard(ProductPages.Cache, services => new ProductKeys(services.GetRequiredService<IShop>())); // after the catalogue, whose tables it reads
         builder.Services.AddMail();
+        builder.Services.AddStock();
+        builder.Services.AddOperators();
         builder.AddShopTelemetry();
         builder.Services.AddSingleton<ProductPages>();
         builder.Services.AddSingleton<ShopFigures>();

@@ -2,6 +2,7 @@ using System.Text.Json.Serialization;
 using Storefront.Catalogue;
 using Storefront.Orders;
 using Storefront.Products;
+using Storefront.Stock;
 
 namespace Storefront;
 
@@ -11,6 +12,7 @@ namespace Storefront;
 [JsonSerializable(typeof(PriceChange))]
 [JsonSerializable(typeof(OrderRequest))]
 [JsonSerializable(typeof(OrderReceipt))]
+[JsonSerializable(typeof(StockLevel))]
 [JsonSerializable(typeof(IReadOnlyList<string>))]
 [JsonSerializable(typeof(List<AuditRow>))]
 internal sealed partial class StorefrontJson : JsonSerializerContext;

@@ -24,6 +24,8 @@ public readonly struct PoolLease<T> : IDisposable, IAsyncDisposable, IEquatable<
         _version = version;
     }
 
+    internal void Deconstruct(out PoolEntry<T> entry, out long version) => (entry, version) = (_entry!, _version);
+
     /// <summary>The resource.</summary>
     /// <exception cref="PoolLeaseExpiredException">It was returned already, or reclaimed because it was held too long.</exception>
     public T Resource

@@ -141,7 +141,8 @@ public sealed class PoolOptions : ISettings
 
     /// <summary>
     /// Whether a flow that waits for a resource while it holds one of the same pool is told so in the exception: the usual deadlock.
-    /// Costs some 100 ns and 100 B a lease. Default <see langword="null"/>: in the Development environment only. Read at start.
+    /// Costs some 100 ns and 100 B a lease. Default <see langword="null"/>: in the Development environment always, elsewhere for a minute
+    /// from each exhaustion on, so that of a deadlock that recurs the second report names it. Read at start.
     /// </summary>
     public bool? DetectNestedAcquire { get; set; }
 

@@ -51,6 +51,9 @@ public sealed record PoolSnapshot
     /// <summary>How many leaks were reported, since the pool was made.</summary>
     public required long Leaks { get; init; }
 
+    /// <summary>How long ago the last leak was reported; <see langword="null"/> if none ever was.</summary>
+    public TimeSpan? SinceLastLeak { get; init; }
+
     /// <summary>How many leases were reclaimed, since the pool was made.</summary>
     public required long Reclaims { get; init; }
 

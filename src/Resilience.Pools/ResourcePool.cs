@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -33,17 +34,27 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private const int Surplus = 4;
     private const int SlowReturn = 8;
     private const int SlowAcquire = 16;
+    private const int Telling = 32; // stacks or precise times are noted
 
     private const int MaxSpareWaiters = 256;
+
+    // A microsecond or two in all.
+    private const int MostSpins = 20;
+    private const int SpinsAtOnce = 2;
+
+    /// <summary>How long after an exhaustion nested acquires are looked for, in milliseconds.</summary>
+    private const long NestingWatch = 60_000;
 
     private readonly IResourceFactory<T> _factory;
     private readonly TimeProvider _time;
     private readonly CoarseClock _clock;
     private readonly ILogger _logger;
     private readonly PoolMetrics _metrics;
+    private readonly Histogram<double> _useTime;
     private readonly PoolAdmission? _admission;
     private readonly ISharedBound? _bound;
-    private readonly bool _detectNested;
+    private readonly bool _ownsAdmission;
+    private readonly bool? _detectNested;
     private readonly CancellationTokenSource _lifetime = new();
     private readonly DefaultObjectPool<PoolWaiter<T>> _spareWaiters;
 
@@ -51,12 +62,15 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private readonly WaiterQueue<T> _waiters = new();
     private readonly CreateCircuit _circuit;
     private readonly Stack<PoolEntry<T>> _dead = new();
-    private int _creating;
+    private int _creating; // attempts that still may succeed in time
+    private int _late; // attempts that did not heed their token: they hold a place and nothing else
     private int _closing;
     private ITimer? _timer;
     private long _armedFor = long.MaxValue;
     private long _nextSweep;
     private int _idleShort;
+    private long _trackNestingUntil;
+    private bool _hasStarted;
     private TaskCompletionSource? _emptied;
     private PoolSizer? _sizer;
 
@@ -74,13 +88,14 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     // Read on the quick paths: the options' own values as numbers.
     private long _validateAfter;
     private uint _sampleEvery;
-    private bool _timesUse;
+    private volatile bool _tracksNesting;
 
     private int _checking; // Interlocked
     private uint _queuedLeases; // Interlocked; for sampling
     private long _suspectBefore = long.MinValue; // Interlocked
     private long _timeouts; // Interlocked, as all counts below
     private long _leaks;
+    private long _lastLeakAt = long.MinValue;
     private long _reclaims;
     private long _staleReturns;
     private long _created;
@@ -108,12 +123,15 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
         _factory = factory;
         _time = timeProvider ?? TimeProvider.System;
         _clock = new CoarseClock(_time);
-        _logger = logger ?? NullLogger.Instance;
+        _logger = logger is null ? NullLogger.Instance : new QuietLogger(logger);
         _metrics = metrics;
+        _useTime = metrics.UseTime;
         _bound = bound;
         _options = options.Copy();
         _admission = admission ?? PoolAdmission.FromOptions(_options.RateLimit);
-        _detectNested = _options.DetectNestedAcquire ?? false;
+        _ownsAdmission = admission is null;
+        _detectNested = _options.DetectNestedAcquire;
+        _tracksNesting = _detectNested ?? false;
         _circuit = new CreateCircuit(Random.Shared.Next());
         _entries = [];
         _spareWaiters = new DefaultObjectPool<PoolWaiter<T>>(new WaiterPolicy(this), MaxSpareWaiters);
@@ -183,10 +201,9 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public ValueTask<PoolLease<T>> AcquireAsync(CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
     {
-        if ((_attention & (Waiting | Closed | SlowAcquire)) == 0 && !cancellationToken.IsCancellationRequested &&
-            _idle.Pop(ref _entries) is { } entry && TryLease(entry, callerFile, callerLine, null, out long version))
+        if ((_attention & (Waiting | Closed | SlowAcquire)) == 0 && !cancellationToken.IsCancellationRequested && TryLeaseInPlace(callerFile, callerLine, null, out PoolLease<T> lease))
         {
-            return new ValueTask<PoolLease<T>>(new PoolLease<T>(entry, version));
+            return new ValueTask<PoolLease<T>>(lease);
         }
 
         return AcquireSlowly(default, callerFile, callerLine, cancellationToken);
@@ -205,10 +222,9 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
             ArgumentOutOfRangeException.ThrowIfLessThan(timeout, TimeSpan.Zero, nameof(request));
         }
 
-        if ((_attention & (Waiting | Closed | SlowAcquire)) == 0 && !cancellationToken.IsCancellationRequested &&
-            _idle.Pop(ref _entries) is { } entry && TryLease(entry, callerFile, callerLine, request.Tag, out long version))
+        if ((_attention & (Waiting | Closed | SlowAcquire)) == 0 && !cancellationToken.IsCancellationRequested && TryLeaseInPlace(callerFile, callerLine, request.Tag, out PoolLease<T> lease))
         {
-            return new ValueTask<PoolLease<T>>(new PoolLease<T>(entry, version));
+            return new ValueTask<PoolLease<T>>(lease);
         }
 
         return AcquireSlowly(request, callerFile, callerLine, cancellationToken);
@@ -224,19 +240,16 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
         IDisposable? permit = null;
         if ((_attention & (Waiting | Closed)) == 0 && (_admission is null || _admission.TryPass(out permit)))
         {
-            while (_idle.Pop(ref _entries) is { } entry)
+            if (TryLeaseInPlace(callerFile, callerLine, null, out lease) || TryLeasePopped(callerFile, callerLine, null, out lease))
             {
-                if (TryLease(entry, callerFile, callerLine, null, out long version))
+                (PoolEntry<T> entry, long version) = lease;
+                entry.Admission = permit;
+                if (_tracksNesting)
                 {
-                    entry.Admission = permit;
-                    lease = new PoolLease<T>(entry, version);
-                    if (_detectNested)
-                    {
-                        NoteHeld(NestedAcquire.Enter(this, out _), entry, version);
-                    }
-
-                    return true;
+                    NoteHeld(NestedAcquire.Enter(this, out _), entry, version);
                 }
+
+                return true;
             }
         }
 
@@ -284,10 +297,15 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
         _validateAfter = Milliseconds(options.ValidateOnAcquireAfter);
         _sampleEvery = (uint)options.LeakStackSampling;
         _sizer = options.AdaptiveSizing.Enabled ? new PoolSizer(options, _sizer is null ? options.MaxSize : _limit) : null;
-        Volatile.Write(ref _timesUse, _sizer is not null);
+        SetTellingUnderLock();
         SetLimitUnderLock(_sizer?.Size ?? options.MaxSize);
         SetAttentionUnderLock(SlowReturn, _factory.Resets || options.ValidateOnReturn || _sizer is not null || _admission is not null || _bound is not null);
-        SetAttentionUnderLock(SlowAcquire, _detectNested || _admission is not null);
+        SetAttentionUnderLock(SlowAcquire, _tracksNesting || _admission is not null);
+        if (_hasStarted && options.MinIdle > 0)
+        {
+            _idleShort = IdleShortUnderLock();
+            StartUpkeepUnderLock(_clock.Milliseconds);
+        }
     }
 
     private void SetLimitUnderLock(int limit)
@@ -308,6 +326,8 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
         _limit = limit;
         SetAttentionUnderLock(Surplus, _open > limit);
     }
+
+    private void SetTellingUnderLock() => SetAttentionUnderLock(Telling, _sizer is not null || _sampleEvery != 0 || _leakySites is not null);
 
     private void SetAttentionUnderLock(int reason, bool applies)
     {

@@ -45,7 +45,7 @@ public sealed class RedisConnection : IAsyncDisposable
             {
                 using (ExecutionContext.SuppressFlow())
                 {
-                    _connecting = Task.Run<IConnectionMultiplexer>(async () => _connected = await _connect().ConfigureAwait(false));
+                    _connecting = Task.Run<IConnectionMultiplexer>(async () => _connected = await _connect().OnPool());
                 }
             }
 
@@ -69,7 +69,7 @@ public sealed class RedisConnection : IAsyncDisposable
             try
             {
                 IConnectionMultiplexer multiplexer = await connecting.ConfigureAwait(false);
-                await multiplexer.CloseAsync(allowCommandsToComplete: false).ConfigureAwait(false);
+                await multiplexer.CloseAsync(allowCommandsToComplete: false).OnPool();
                 multiplexer.Dispose();
             }
             catch (RedisException)

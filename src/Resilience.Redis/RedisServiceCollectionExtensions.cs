@@ -46,19 +46,19 @@ public static class RedisServiceCollectionExtensions
             RedisOptions options = provider.GetRequiredKeyedService<LiveSettings<RedisOptions>>(Name).Current;
             return multiplexer is null ? new RedisConnection(options) : new RedisConnection(options, multiplexer(provider));
         });
-        services.TryAddSingleton<ISharedTier>(provider => OrNothing(provider, multiplexer is not null, connection => new RedisSharedTier(connection))!);
-        services.TryAddSingleton<IBackplane>(provider => OrNothing(provider, multiplexer is not null, connection => new RedisBackplane(connection))!);
-        services.TryAddSingleton<ILeaseStore>(provider => OrNothing(provider, multiplexer is not null, connection => new RedisLeaseStore(connection))!);
+        services.TryAddSingleton<ISharedTier>(provider => OrNothing(provider, connection => new RedisSharedTier(connection))!);
+        services.TryAddSingleton<IBackplane>(provider => OrNothing(provider, connection => new RedisBackplane(connection))!);
+        services.TryAddSingleton<ILeaseStore>(provider => OrNothing(provider, connection => new RedisLeaseStore(connection))!);
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, RedisStarter>());
         return services;
     }
 
     /// <summary>Nothing, where no Redis is configured: whoever asks for it does without.</summary>
-    private static T? OrNothing<T>(IServiceProvider provider, bool isHandedIn, Func<RedisConnection, T> make)
+    private static T? OrNothing<T>(IServiceProvider provider, Func<RedisConnection, T> make)
         where T : class
     {
         RedisConnection connection = provider.GetRequiredService<RedisConnection>();
-        return isHandedIn || !string.IsNullOrWhiteSpace(connection.Options.Configuration) ? make(connection) : null;
+        return connection.IsConfigured ? make(connection) : null;
     }
 
     /// <summary>Begins to connect when the host starts, and does not wait for it.</summary>
@@ -66,10 +66,10 @@ public static class RedisServiceCollectionExtensions
     {
         public Task StartAsync(CancellationToken cancellationToken)
         {
-            if (!string.IsNullOrWhiteSpace(connection.Options.Configuration))
+            if (connection.IsConfigured)
             {
                 // A failure is met again, and counted, by whoever uses the connection.
-                _ = connection.GetAsync().ContinueWith(static task => _ = task.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+                connection.GetAsync().Observe();
             }
 
             return Task.CompletedTask;

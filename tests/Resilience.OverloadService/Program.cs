@@ -3,7 +3,8 @@ using Resilience.Context;
 using Resilience.Degrade;
 
 // A service that tests start as a child process to overload it: each request costs some processor time and waits for something slow.
-// Arguments: --admission true|false --cpu-ms N --io-ms N, and any setting of the kit.
+// Arguments: --admission true|false --cpu-ms N --io-ms N --watch true, and any setting of the kit. With --watch a thread of its own tells every 100 ms how late
+// the last sample was, how late this thread itself is, and how hard the thread pool presses: under starvation nobody answers a request.
 WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(args);
 builder.Logging.ClearProviders();
 builder.WebHost.UseUrls("http://127.0.0.1:0");
@@ -16,6 +17,7 @@ if (builder.Configuration.GetValue("admission", true))
 }
 
 int io = builder.Configuration.GetValue("io-ms", 20);
+var blocked = new ManualResetEventSlim();
 long turns = Calibrate(builder.Configuration.GetValue("cpu-ms", 8.0));
 var held = new List<byte[]>();
 foreach (Priority priority in Enum.GetValues<Priority>())
@@ -34,9 +36,24 @@ app.MapPost("/memory/{megabytes:int}", (int megabytes) =>
     }
 }).BypassAdmission();
 app.MapDelete("/memory", held.Clear).BypassAdmission();
+app.MapPost("/io/{milliseconds:int}", (int milliseconds) => { io = milliseconds; }).BypassAdmission();
+
+// Sync over async: each blocks its thread for work that needs another one.
+app.MapPost("/starve", () =>
+{
+    for (int i = 0; i < Environment.ProcessorCount * 40; i++)
+    {
+        ThreadPool.UnsafeQueueUserWorkItem(_ => Task.Run(() => blocked.Wait(TimeSpan.FromSeconds(20))).GetAwaiter().GetResult(), null);
+    }
+}).BypassAdmission();
 app.MapGet("/state", (AdmissionController admission, PressureMonitor pressure) =>
     FormattableString.Invariant($"hot={admission.IsHot} inside={admission.Inside} limit={admission.LimitOf(Priority.Normal)} memory={pressure.LevelOf(SystemSignals.Memory)} stuck={pressure.IsMemoryStuck}")).BypassAdmission();
 app.Lifetime.ApplicationStarted.Register(() => Console.WriteLine($"listening {app.Urls.First()}"));
+if (builder.Configuration.GetValue("watch", false))
+{
+    new Thread(() => Watch(app.Services.GetRequiredService<PressureMonitor>(), blocked)) { IsBackground = true, Priority = ThreadPriority.AboveNormal }.Start();
+}
+
 await app.RunAsync();
 
 async Task<string> WorkAsync()
@@ -45,6 +62,24 @@ async Task<string> WorkAsync()
     await Task.Delay(io);
     Burn(turns / 2);
     return "done";
+}
+
+static void Watch(PressureMonitor pressure, ManualResetEventSlim release)
+{
+    TimeSpan worst = TimeSpan.Zero;
+    long worstHere = 0;
+    for (long due = Environment.TickCount64 + 100; ; due = Environment.TickCount64 + 100)
+    {
+        Thread.Sleep(100);
+        worstHere = Math.Max(worstHere, Environment.TickCount64 - due);
+        worst = pressure.LateBy > worst ? pressure.LateBy : worst;
+        PressureLevel level = pressure.LevelOf(SystemSignals.ThreadPool);
+        Console.WriteLine(FormattableString.Invariant($"watch threadpool={level} late={worst.TotalMilliseconds:0} here={worstHere}"));
+        if (level == PressureLevel.Critical)
+        {
+            release.Set(); // seen: let it breathe
+        }
+    }
 }
 
 static long Calibrate(double milliseconds)

@@ -110,6 +110,22 @@ internal sealed class PoolsGroup : ICompareGroup, IDisposable
     private IEnumerable<CompareCase> Contended()
     {
         yield return CompareCase.Async("ResourcePool, 64 tasks over 8", Callers, _ => operations => TurnAsync(_pool, operations));
+        yield return CompareCase.Async("ResourcePool.RunAsync, 64 tasks over 8", Callers, _ => async operations =>
+        {
+            for (int i = 0; i < operations; i++)
+            {
+                await _pool.RunAsync(static async (_, _, _) => await Task.Yield(), 0);
+            }
+        });
+        yield return CompareCase.Async("ObjectPool (no bound, no wait), 64 tasks over 8", Callers, _ => async operations =>
+        {
+            for (int i = 0; i < operations; i++)
+            {
+                object item = _objects.Get();
+                await Task.Yield();
+                _objects.Return(item);
+            }
+        });
         yield return CompareCase.Async("Channel pool, 64 tasks over 8", Callers, _ => async operations =>
         {
             for (int i = 0; i < operations; i++)

@@ -5,9 +5,9 @@ namespace Resilience.Degrade;
 
 /// <summary>
 /// Keeps on this node's disk what a shared store has said, so that a node that starts while the store is away holds the overrides that were in force. The
-/// copy is read only then; that it cannot be written is told and stops nothing.
+/// copy also tells when the store was set back. That it cannot be written is told and stops nothing.
 /// </summary>
-internal sealed class LastKnownGoodStore(IOverrideStore shared, FileOverrideStore copy, ILogger<FileOverrideStore> logger) : IOverrideStore, IAsyncDisposable
+internal sealed class LastKnownGoodStore(IOverrideStore shared, FileOverrideStore copy, ILogger<FileOverrideStore> logger) : IOverrideStore, IAsyncDisposable, IDisposable
 {
     private volatile bool _isCopying = true; // false while the copy cannot be written: told once an episode
 
@@ -25,7 +25,16 @@ internal sealed class LastKnownGoodStore(IOverrideStore shared, FileOverrideStor
         }
 
         await CopyAsync(commands, cancellationToken).ConfigureAwait(false);
-        return commands;
+        try
+        {
+            // The copy has the newest of each feature: a store that was set back to an older command is found out, even after a restart.
+            IReadOnlyList<OverrideCommand> copied = await copy.LoadAsync(cancellationToken).ConfigureAwait(false);
+            return [.. commands.Concat(copied).GroupBy(command => command.Feature, StringComparer.OrdinalIgnoreCase).Select(same => same.MaxBy(command => command.Revision)!)];
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return commands;
+        }
     }
 
     public async ValueTask<OverrideCommand> AppendAsync(OverrideCommand command, CancellationToken cancellationToken)
@@ -57,6 +66,13 @@ internal sealed class LastKnownGoodStore(IOverrideStore shared, FileOverrideStor
         {
             (shared as IDisposable)?.Dispose();
         }
+    }
+
+    /// <summary>For containers that are disposed without waiting; a store that can only be disposed asynchronously is let go.</summary>
+    public void Dispose()
+    {
+        copy.Dispose();
+        (shared as IDisposable)?.Dispose();
     }
 
     private async ValueTask CopyAsync(IReadOnlyList<OverrideCommand> commands, CancellationToken cancellationToken)

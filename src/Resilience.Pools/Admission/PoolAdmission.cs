@@ -23,16 +23,37 @@ public sealed class PoolAdmission
         _limiter = limiter;
     }
 
-    internal static PoolAdmission? FromOptions(PoolRateLimitOptions options) => options.PermitsPerSecond == 0
-        ? null
-        : new PoolAdmission(new TokenBucketRateLimiter(new TokenBucketRateLimiterOptions
+    /// <summary>A token bucket as the options say; who asks for it ends it.</summary>
+    internal static PoolAdmission? FromOptions(PoolRateLimitOptions options)
+    {
+        if (options.PermitsPerSecond == 0)
         {
-            TokenLimit = options.Burst == 0 ? options.PermitsPerSecond : options.Burst,
-            ReplenishmentPeriod = Period(options.PermitsPerSecond),
-            TokensPerPeriod = Math.Max(1, (int)Math.Round(options.PermitsPerSecond * Period(options.PermitsPerSecond).TotalSeconds)),
-            QueueLimit = options.MaxWaiters,
-            QueueProcessingOrder = QueueProcessingOrder.OldestFirst,
-        }));
+            return null;
+        }
+
+        (int tokens, TimeSpan period) = Replenishment(options.PermitsPerSecond);
+
+        // The limiter's timer would keep the context of its maker alive, which may be a request.
+        AsyncFlowControl? flow = ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
+        try
+        {
+            return new PoolAdmission(new TokenBucketRateLimiter(new TokenBucketRateLimiterOptions
+            {
+                TokenLimit = options.Burst == 0 ? options.PermitsPerSecond : options.Burst,
+                ReplenishmentPeriod = period,
+                TokensPerPeriod = tokens,
+                QueueLimit = options.MaxWaiters,
+                QueueProcessingOrder = QueueProcessingOrder.OldestFirst,
+            }));
+        }
+        finally
+        {
+            flow?.Undo();
+        }
+    }
+
+    /// <summary>Ends the limiter, and with it its timer; only of a limiter that the pool made for itself.</summary>
+    internal void End() => _limiter.Dispose();
 
     internal bool TryPass(out IDisposable? permit)
     {
@@ -49,7 +70,7 @@ public sealed class PoolAdmission
 
     /// <summary>Gets a permit within a time.</summary>
     /// <exception cref="PoolRejectedException">There is none, or none in time.</exception>
-    internal async ValueTask<IDisposable> PassAsync(string poolName, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken)
+    internal async ValueTask<IDisposable> PassAsync(string poolName, TimeSpan timeout, TimeProvider time, CancellationToken cancellationToken, CancellationToken poolsEnd)
     {
         if (TryPass(out IDisposable? permit))
         {
@@ -57,7 +78,7 @@ public sealed class PoolAdmission
         }
 
         using var limit = new CancellationTokenSource(timeout, time);
-        using var linked = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken, poolsEnd);
         RateLimitLease lease;
         try
         {
@@ -65,19 +86,25 @@ public sealed class PoolAdmission
         }
         catch (OperationCanceledException) when (limit.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
-            throw new PoolRejectedException(poolName, null);
+            // Asks for nothing, to be told when there would be something.
+            throw Refused(poolName, _limiter.AttemptAcquire(permitCount: 0));
         }
 
-        if (lease.IsAcquired)
-        {
-            return lease;
-        }
-
-        TimeSpan? retryAfter = lease.TryGetMetadata(MetadataName.RetryAfter, out TimeSpan after) ? after : null;
-        lease.Dispose();
-        throw new PoolRejectedException(poolName, retryAfter);
+        return lease.IsAcquired ? lease : throw Refused(poolName, lease);
     }
 
-    /// <summary>Short enough to be smooth, long enough for whole tokens.</summary>
-    private static TimeSpan Period(int permitsPerSecond) => TimeSpan.FromMilliseconds(Math.Max(10, 1000.0 / permitsPerSecond));
+    /// <summary>How many tokens come how often: whole tokens, at most a hundred times a second, at exactly the rate.</summary>
+    internal static (int Tokens, TimeSpan Period) Replenishment(int permitsPerSecond)
+    {
+        int tokens = Math.Max(1, (permitsPerSecond + 99) / 100);
+        return (tokens, TimeSpan.FromSeconds((double)tokens / permitsPerSecond));
+    }
+
+    private static PoolRejectedException Refused(string poolName, RateLimitLease lease)
+    {
+        using (lease)
+        {
+            return new PoolRejectedException(poolName, lease.TryGetMetadata(MetadataName.RetryAfter, out TimeSpan after) ? after : null);
+        }
+    }
 }

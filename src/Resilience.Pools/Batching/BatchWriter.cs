@@ -2,6 +2,7 @@ using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Polly;
+using Resilience.Context;
 using Resilience.Settings;
 
 namespace Resilience.Pools;
@@ -19,17 +20,17 @@ namespace Resilience.Pools;
 /// </remarks>
 public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
 {
-    private readonly Func<IReadOnlyList<T>, CancellationToken, ValueTask> _write;
-    private readonly Action<IReadOnlyList<T>, Exception?>? _onAbandoned;
-    private readonly ResiliencePipeline? _pipeline;
+    private readonly BatchSink<T> _sink;
     private readonly BatchWriterOptions _options;
     private readonly TimeProvider _time;
+    private readonly CoarseClock _clock;
     private readonly ILogger _logger;
     private readonly BatchMetrics _metrics;
     private readonly Channel<Envelope> _queue;
     private readonly CancellationTokenSource _giveUp = new();
-    private readonly Lock _lock = new(); // guards _loop, _linger, _overtaken
+    private readonly Lock _lock = new(); // guards _loop, _linger, _overtaken, _hasEnded
     private readonly List<TaskCompletionSource> _overtaken = [];
+    private bool _hasEnded;
     private Task? _loop;
     private TaskCompletionSource? _linger;
     private ITimer? _lingerTimer;
@@ -38,8 +39,6 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
     private int _queued;
     private int _markers;
     private long _accepted;
-    private long _written;
-    private long _abandoned;
     private long _droppedOld;
     private long _droppedNew;
 
@@ -69,13 +68,12 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
         }
 
         Name = name;
-        _write = write;
         _options = options.Copy();
-        _onAbandoned = onAbandoned;
-        _pipeline = pipeline;
         _time = timeProvider ?? TimeProvider.System;
-        _logger = logger ?? NullLogger.Instance;
+        _clock = new CoarseClock(_time);
+        _logger = logger is null ? NullLogger.Instance : new QuietLogger(logger);
         _metrics = metrics;
+        _sink = new BatchSink<T>(name, write, onAbandoned, pipeline, _options, _time, _logger, metrics, _giveUp.Token);
         _queue = Channel.CreateBounded<Envelope>(new BoundedChannelOptions(_options.Capacity) { SingleReader = _options.FullMode != BatchFullMode.DropOldest });
         _metrics.Add(this, name, () => Queued);
     }
@@ -90,10 +88,10 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
     public long Accepted => Interlocked.Read(ref _accepted);
 
     /// <summary>How many items were written so far.</summary>
-    public long Written => Interlocked.Read(ref _written);
+    public long Written => _sink.Written;
 
     /// <summary>How many accepted items were handed to the abandon callback so far.</summary>
-    public long Abandoned => Interlocked.Read(ref _abandoned);
+    public long Abandoned => _sink.Abandoned;
 
     /// <summary>How many items were dropped so far for want of room, accepted before or not.</summary>
     public long Dropped => Interlocked.Read(ref _droppedOld) + Interlocked.Read(ref _droppedNew);
@@ -104,7 +102,7 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
     public bool TryWrite(T item)
     {
         _ = EnsureStarted();
-        var envelope = new Envelope(item, null);
+        var envelope = new Envelope(item, null, _clock.Milliseconds);
         while (!_isClosed)
         {
             if (_queue.Writer.TryWrite(envelope))
@@ -163,7 +161,7 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
         Interlocked.Increment(ref _markers);
         try
         {
-            await _queue.Writer.WriteAsync(new Envelope(default!, marker), cancellationToken).ConfigureAwait(false);
+            await _queue.Writer.WriteAsync(new Envelope(default!, marker, _clock.Milliseconds), cancellationToken).ConfigureAwait(false);
         }
         catch (ChannelClosedException)
         {
@@ -239,7 +237,7 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
     {
         try
         {
-            await _queue.Writer.WriteAsync(new Envelope(item, null), cancellationToken).ConfigureAwait(false);
+            await _queue.Writer.WriteAsync(new Envelope(item, null, _clock.Milliseconds), cancellationToken).ConfigureAwait(false);
         }
         catch (ChannelClosedException)
         {
@@ -280,9 +278,14 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
             // Everything before it is in the loop's hands already; it is answered with the batch that is being written.
             lock (_lock)
             {
-                _overtaken.Add(oldest.Marker);
+                if (!_hasEnded)
+                {
+                    _overtaken.Add(oldest.Marker);
+                    return;
+                }
             }
 
+            oldest.Marker.TrySetResult();
             return;
         }
 
@@ -300,24 +303,26 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
             TaskCompletionSource? marker = Collect(batch);
             if (batch.Count > 0)
             {
-                await WriteAsync(batch).ConfigureAwait(false);
-                batch.Clear();
+                batch = await _sink.WriteAsync(batch).ConfigureAwait(false);
             }
 
             marker?.TrySetResult();
-            AnswerOvertaken();
+            AnswerOvertaken(isEnd: false);
         }
 
-        AnswerOvertaken();
+        AnswerOvertaken(isEnd: true);
         if (_lingerTimer is { } timer)
         {
             await timer.DisposeAsync().ConfigureAwait(false);
         }
     }
 
-    /// <summary>Waits until a batch is full, the interval is over, or somebody wants everything written now.</summary>
+    /// <summary>Waits until a batch is full, its oldest item has waited for the interval, or somebody wants everything written now.</summary>
     private async Task LingerAsync()
     {
+        // From when the item came, not from now: it may have waited through the write before.
+        TimeSpan waited = TimeSpan.FromMilliseconds(_queue.Reader.TryPeek(out Envelope oldest) ? _clock.Milliseconds - oldest.At : 0);
+        TimeSpan wait = _options.FlushInterval - waited;
         TaskCompletionSource linger;
         lock (_lock)
         {
@@ -327,9 +332,9 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
 
         // Written above, read here, with a fence between; a writer counts first and looks for the linger next. One of them sees the other.
         Interlocked.MemoryBarrier();
-        if (Volatile.Read(ref _queued) < _options.MaxBatch && Volatile.Read(ref _markers) == 0 && !_isClosed)
+        if (wait > TimeSpan.Zero && Volatile.Read(ref _queued) < _options.MaxBatch && Volatile.Read(ref _markers) == 0 && !_isClosed)
         {
-            _lingerTimer!.Change(_options.FlushInterval, Timeout.InfiniteTimeSpan);
+            _lingerTimer!.Change(wait, Timeout.InfiniteTimeSpan);
             await linger.Task.ConfigureAwait(false);
             _lingerTimer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         }
@@ -362,10 +367,11 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
         return null;
     }
 
-    private void AnswerOvertaken()
+    private void AnswerOvertaken(bool isEnd)
     {
         lock (_lock)
         {
+            _hasEnded |= isEnd;
             foreach (TaskCompletionSource marker in _overtaken)
             {
                 Interlocked.Decrement(ref _markers);
@@ -376,75 +382,5 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
         }
     }
 
-    private async Task WriteAsync(List<T> batch)
-    {
-        Exception? last = null;
-        for (int failures = 0; !_giveUp.IsCancellationRequested;)
-        {
-            long started = _time.GetTimestamp();
-            try
-            {
-                if (_pipeline is null)
-                {
-                    await _write(batch, _giveUp.Token).ConfigureAwait(false);
-                }
-                else
-                {
-                    await _pipeline.ExecuteAsync(static (work, token) => work.Writer._write(work.Batch, token), (Writer: this, Batch: batch), _giveUp.Token).ConfigureAwait(false);
-                }
-
-                _metrics.Wrote(Name, batch.Count, _time.GetElapsedTime(started), succeeded: true);
-                _metrics.Ended(Name, batch.Count, "written");
-                if (failures > 0)
-                {
-                    PoolsLog.BatchRecovered(_logger, Name, failures);
-                }
-
-                Interlocked.Add(ref _written, batch.Count);
-                return;
-            }
-            catch (Exception exception)
-            {
-                last = exception;
-                _metrics.Wrote(Name, batch.Count, _time.GetElapsedTime(started), succeeded: false);
-                if (_pipeline is not null)
-                {
-                    break;
-                }
-
-                if (++failures == 1)
-                {
-                    PoolsLog.BatchFailed(_logger, Name, batch.Count, exception);
-                }
-
-                await PauseAsync(failures).ConfigureAwait(false);
-            }
-        }
-
-        Abandon(batch, last);
-    }
-
-    private async Task PauseAsync(int failures)
-    {
-        double pause = CreateCircuit.Backoff(failures, _options.RetryDelay.TotalMilliseconds, _options.MaxRetryDelay.TotalMilliseconds, Random.Shared.NextDouble());
-        await Task.Delay(TimeSpan.FromMilliseconds(pause), _time, _giveUp.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-    }
-
-    private void Abandon(List<T> batch, Exception? exception)
-    {
-        Interlocked.Add(ref _abandoned, batch.Count);
-        _metrics.Ended(Name, batch.Count, "abandoned");
-        PoolsLog.BatchAbandoned(_logger, Name, batch.Count, exception);
-        try
-        {
-            _onAbandoned?.Invoke(batch, exception);
-        }
-        catch (Exception failure)
-        {
-            // The loop must go on for the items that come after.
-            PoolsLog.AbandonCallbackFailed(_logger, Name, failure);
-        }
-    }
-
-    private readonly record struct Envelope(T Item, TaskCompletionSource? Marker);
+    private readonly record struct Envelope(T Item, TaskCompletionSource? Marker, long At);
 }

@@ -6,6 +6,9 @@ namespace Resilience.Pools;
 /// <summary>The settings of one batch writer: configuration section <c>Resilience:Batches:&lt;name&gt;</c>. Read at start.</summary>
 public sealed class BatchWriterOptions : ISettings
 {
+    /// <summary>How long a sink may take to heed its token once the drain's time is up.</summary>
+    internal static readonly TimeSpan GiveUpGrace = TimeSpan.FromMilliseconds(250);
+
     /// <summary>The most items in one batch. Default 500, from 1 to 1,000,000, not above <see cref="Capacity"/>.</summary>
     [Range(1, 1_000_000)]
     public int MaxBatch { get; set; } = 500;

@@ -17,6 +17,13 @@ internal struct IdleStack
     [FieldOffset(128)]
     private long _head;
 
+    /// <summary>The newest: index + 1 of its place, 0 when there is none.</summary>
+    public readonly int Top
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => (int)(Volatile.Read(in _head) & IndexMask);
+    }
+
     public readonly bool IsEmpty => (int)(Volatile.Read(in _head) & IndexMask) == 0;
 
     /// <summary>Links an entry. A full fence.</summary>

@@ -54,6 +54,12 @@ internal sealed class PoolEntry<T>(ResourcePool<T> pool, int index)
     public string? Stack;
     public uint LeaseCount;
 
+    /// <summary>Whether there is a stack or a precise start that the next lease has to do away with.</summary>
+    public bool IsTold;
+
+    /// <summary>Bounds the next reset; kept while resets end where they begin.</summary>
+    public CancellationTokenSource? ResetLimit;
+
     /// <summary>A limiter's lease that must live as long as the lease.</summary>
     public IDisposable? Admission;
 

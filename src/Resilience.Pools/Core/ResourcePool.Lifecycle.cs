@@ -22,6 +22,7 @@ public sealed partial class ResourcePool<T> : IBoundMember
                 throw new PoolClosedException(Name);
             }
 
+            _hasStarted = true;
             if (_options.MinIdle > 0)
             {
                 _idleShort = Math.Max(0, _options.MinIdle - _open);
@@ -105,7 +106,11 @@ public sealed partial class ResourcePool<T> : IBoundMember
     /// </summary>
     /// <param name="timeout">How long leases may still last; <see cref="PoolOptions.DrainTimeout"/> when <see langword="null"/>.</param>
     /// <returns>What came of it, once every resource has been destroyed or <see cref="PoolOptions.DestroyTimeout"/> has passed.</returns>
-    public Task<PoolDrainResult> DrainAsync(TimeSpan? timeout = null)
+    public Task<PoolDrainResult> DrainAsync(TimeSpan? timeout = null) => DrainAsync(timeout, CancellationToken.None);
+
+    /// <param name="timeout">How long leases may still last.</param>
+    /// <param name="hurry">When it is cancelled, leases are taken away at once and destructions are not waited for.</param>
+    internal Task<PoolDrainResult> DrainAsync(TimeSpan? timeout, CancellationToken hurry)
     {
         List<PoolWaiter<T>>? waiters;
         TaskCompletionSource<PoolDrainResult> drain;
@@ -130,11 +135,11 @@ public sealed partial class ResourcePool<T> : IBoundMember
         }
 
         FailAll(waiters, new PoolClosedException(Name));
-        Run((Pool: this, Drain: drain, Leased: leased, Timeout: timeout ?? _options.DrainTimeout), static work => work.Pool.DrainAsync(work.Drain, work.Leased, work.Timeout));
+        Run((Pool: this, Drain: drain, Leased: leased, Timeout: timeout ?? _options.DrainTimeout, Hurry: hurry), static work => work.Pool.DrainAsync(work.Drain, work.Leased, work.Timeout, work.Hurry));
         return drain.Task;
     }
 
-    private async Task DrainAsync(TaskCompletionSource<PoolDrainResult> drain, int leased, TimeSpan timeout)
+    private async Task DrainAsync(TaskCompletionSource<PoolDrainResult> drain, int leased, TimeSpan timeout, CancellationToken hurry)
     {
         try
         {
@@ -142,7 +147,7 @@ public sealed partial class ResourcePool<T> : IBoundMember
             await _lifetime.CancelAsync().ConfigureAwait(false);
             CloseIdle();
             int reclaimed = 0;
-            if (!await EmptiedWithinAsync(timeout).ConfigureAwait(false))
+            if (!await EmptiedWithinAsync(timeout, hurry).ConfigureAwait(false))
             {
                 foreach (PoolEntry<T> entry in Volatile.Read(ref _entries))
                 {
@@ -156,7 +161,7 @@ public sealed partial class ResourcePool<T> : IBoundMember
                 }
             }
 
-            bool emptied = await EmptiedWithinAsync(_options.DestroyTimeout).ConfigureAwait(false);
+            bool emptied = await EmptiedWithinAsync(_options.DestroyTimeout, hurry).ConfigureAwait(false);
             PoolsLog.Drained(_logger, Name, leased - reclaimed, reclaimed);
             drain.SetResult(new PoolDrainResult(Math.Max(0, leased - reclaimed), reclaimed, emptied));
         }
@@ -167,6 +172,11 @@ public sealed partial class ResourcePool<T> : IBoundMember
         finally
         {
             _metrics.Remove(this);
+            if (_ownsAdmission)
+            {
+                _admission?.End();
+            }
+
             lock (_gate)
             {
                 _timer?.Dispose();
@@ -174,17 +184,10 @@ public sealed partial class ResourcePool<T> : IBoundMember
         }
     }
 
-    private async Task<bool> EmptiedWithinAsync(TimeSpan timeout)
+    private async Task<bool> EmptiedWithinAsync(TimeSpan timeout, CancellationToken hurry)
     {
-        try
-        {
-            await _emptied!.Task.WaitAsync(timeout, _time).ConfigureAwait(false);
-            return true;
-        }
-        catch (TimeoutException)
-        {
-            return false;
-        }
+        await _emptied!.Task.WaitAsync(timeout, _time, hurry).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return _emptied.Task.IsCompleted;
     }
 
     /// <summary>Drains with <see cref="PoolOptions.DrainTimeout"/>.</summary>
@@ -199,6 +202,8 @@ public sealed partial class ResourcePool<T> : IBoundMember
         {
         }
     }
+
+    private static TimeSpan? Since(long then, long now) => then == long.MinValue ? null : TimeSpan.FromMilliseconds(Math.Max(0, now - then));
 
     void IBoundMember.Retry() => StartCreates();
 
@@ -241,6 +246,7 @@ public sealed partial class ResourcePool<T> : IBoundMember
             IsClosed = (_attention & Closed) != 0,
             Timeouts = Interlocked.Read(ref _timeouts),
             Leaks = Interlocked.Read(ref _leaks),
+            SinceLastLeak = Since(Interlocked.Read(ref _lastLeakAt), now),
             Reclaims = Interlocked.Read(ref _reclaims),
             StaleReturns = Interlocked.Read(ref _staleReturns),
             Created = Interlocked.Read(ref _created),

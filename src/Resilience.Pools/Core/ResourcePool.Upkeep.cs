@@ -164,6 +164,7 @@ public sealed partial class ResourcePool<T>
     {
         lock (_gate)
         {
+            EndNestingWatchUnderLock(now);
             _idleShort = IdleShortUnderLock();
             if (_sizer is not null && _sizer.Tick(now, leased, _waiters.Count > 0, _circuit.Failures > 0) is { } size && size != _limit)
             {

@@ -1,6 +1,6 @@
 namespace Resilience.Pools;
 
-/// <content>How resources are made, checked and ended: always in the background, never in a caller's context.</content>
+/// <content>How resources are made: always in the background, never in a caller's context.</content>
 public sealed partial class ResourcePool<T>
 {
     /// <summary>Begins as many creations as are wanted, allowed and have a place.</summary>
@@ -91,6 +91,7 @@ public sealed partial class ResourcePool<T>
         Task<T>? attempt = null;
         T? resource = null;
         Exception? failure = null;
+        bool isLate = false;
         using (var limit = new CancellationTokenSource(_options.CreateTimeout, _time))
         using (var linked = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _lifetime.Token))
         {
@@ -114,26 +115,29 @@ public sealed partial class ResourcePool<T>
             _metrics.CreateEnded(Name, _time.GetElapsedTime(started), failure is null);
             if (failure is not null)
             {
-                NoteCreateFailure(failure, round);
-                if (attempt is { IsCompleted: false })
+                // A factory that does not heed its token keeps the place until it gives in, for what it makes counts against MaxSize. It is
+                // no attempt any more: the next one must not have to wait for it. It may have succeeded in the moment in which its time
+                // was up; what it made is late then too, and must not be forgotten.
+                isLate = attempt is { IsFaulted: false, IsCanceled: false };
+                NoteCreateFailure(failure, round, isLate);
+                if (isLate)
                 {
-                    // A factory that does not heed its token keeps the place until it gives in: what it makes counts against MaxSize.
-                    resource = await Late(attempt).ConfigureAwait(false);
+                    resource = await LateAsync(attempt!).ConfigureAwait(false);
                 }
             }
         }
 
         if (resource is null)
         {
-            Bury(entry, EntryState.Creating, wasCreating: true);
+            Bury(entry, EntryState.Creating, isLate);
             return;
         }
 
         Interlocked.Increment(ref _created);
-        Accept(entry, resource, generation, failure is null);
+        Accept(entry, resource, generation, isLate);
     }
 
-    private void Accept(PoolEntry<T> entry, T resource, int generation, bool inTime)
+    private void Accept(PoolEntry<T> entry, T resource, int generation, bool isLate)
     {
         long now = _clock.Milliseconds;
         entry.Generation = generation;
@@ -145,8 +149,8 @@ public sealed partial class ResourcePool<T>
         bool recovered = false;
         lock (_gate)
         {
-            _creating--;
-            if (inTime)
+            EndCreateUnderLock(isLate);
+            if (!isLate)
             {
                 recovered = _circuit.Succeeded();
             }
@@ -157,14 +161,14 @@ public sealed partial class ResourcePool<T>
             PoolsLog.BackendIsBack(_logger, Name);
         }
 
-        if (!inTime || (_attention & Closed) != 0 || IsOutdated(entry, now) || IsSurplus())
+        if (isLate || (_attention & Closed) != 0 || IsOutdated(entry, now) || IsSurplus())
         {
             Close(entry, EntryState.Creating);
         }
         else
         {
             entry.Move(EntryState.Creating, EntryState.Reserved);
-            Place(entry);
+            Place(entry, now);
         }
 
         StartCreates();
@@ -178,7 +182,19 @@ public sealed partial class ResourcePool<T>
             : (long)(longest.TotalMilliseconds * (1 - (_options.LifetimeJitter * Random.Shared.NextDouble())));
     }
 
-    private void NoteCreateFailure(Exception failure, int round)
+    private void EndCreateUnderLock(bool isLate)
+    {
+        if (isLate)
+        {
+            _late--;
+        }
+        else
+        {
+            _creating--;
+        }
+    }
+
+    private void NoteCreateFailure(Exception failure, int round, bool isLate)
     {
         bool opened;
         int failures;
@@ -186,6 +202,12 @@ public sealed partial class ResourcePool<T>
         Exception? unavailable = null;
         lock (_gate)
         {
+            if (isLate)
+            {
+                _creating--;
+                _late++;
+            }
+
             if ((_attention & Closed) != 0)
             {
                 return;
@@ -211,33 +233,12 @@ public sealed partial class ResourcePool<T>
     }
 
     /// <summary>Whether waiting is pointless: the backend is down, and no living resource may come free.</summary>
-    private bool IsHopelessUnderLock() => _circuit.State == PoolBackendState.Down && _open - _creating - _closing <= 0;
+    private bool IsHopelessUnderLock() => _circuit.State == PoolBackendState.Down && _open - _creating - _late - _closing <= 0;
 
     private PoolUnavailableException UnavailableUnderLock(long now) =>
         new(Name, _circuit.Failures, TimeSpan.FromMilliseconds(Math.Max(0, _circuit.RetryAt - now)), _circuit.LastFailure);
 
-    private List<PoolWaiter<T>>? TakeAllWaitersUnderLock()
-    {
-        List<PoolWaiter<T>>? all = null;
-        while (_waiters.DequeueAny() is { } waiter)
-        {
-            (all ??= []).Add(waiter);
-        }
-
-        SetAttentionUnderLock(Waiting, false);
-        return all;
-    }
-
-    private void FailAll(List<PoolWaiter<T>>? waiters, Exception? exception)
-    {
-        foreach (PoolWaiter<T> waiter in waiters ?? [])
-        {
-            Interlocked.Increment(ref _timeouts);
-            waiter.Fail(exception!);
-        }
-    }
-
-    private static async Task<T?> Late(Task<T> attempt)
+    private static async Task<T?> LateAsync(Task<T> attempt)
     {
         try
         {
@@ -248,171 +249,6 @@ public sealed partial class ResourcePool<T>
             // The attempt has been counted as failed already, with a better reason.
             return null;
         }
-    }
-
-    /// <summary>Resets and validates a reserved resource in the background, then places it or destroys it.</summary>
-    private void Check(PoolEntry<T> entry, bool reset, bool validate)
-    {
-        Interlocked.Increment(ref _checking);
-        if (reset && !validate)
-        {
-            // A reset that needs no waiting is done where the resource comes back.
-            ValueTask<bool> done = TryStartReset(entry);
-            if (done.IsCompletedSuccessfully)
-            {
-                EndCheck(entry, done.Result);
-            }
-            else
-            {
-                Run((Pool: this, Entry: entry, Done: done), static work => work.Pool.FinishCheckAsync(work.Entry, work.Done));
-            }
-
-            return;
-        }
-
-        Run((Pool: this, Entry: entry, Reset: reset), static work => work.Pool.FinishCheckAsync(work.Entry, work.Pool.ResetAndValidateAsync(work.Entry, work.Reset)));
-    }
-
-    private ValueTask<bool> TryStartReset(PoolEntry<T> entry)
-    {
-        // The factory runs in the returning caller's context until it first waits; it must not keep that.
-        AsyncFlowControl? flow = ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
-        try
-        {
-            return _factory.ResetAsync(entry.Resource!, _lifetime.Token);
-        }
-        catch (Exception exception)
-        {
-            return ValueTask.FromException<bool>(exception);
-        }
-        finally
-        {
-            flow?.Undo();
-        }
-    }
-
-    private async ValueTask<bool> ResetAndValidateAsync(PoolEntry<T> entry, bool reset)
-    {
-        using var limit = new CancellationTokenSource(_options.ValidateTimeout, _time);
-        if (reset && !await _factory.ResetAsync(entry.Resource!, limit.Token).ConfigureAwait(false))
-        {
-            return false;
-        }
-
-        return await _factory.ValidateAsync(entry.Resource!, limit.Token).ConfigureAwait(false);
-    }
-
-    private async Task FinishCheckAsync(PoolEntry<T> entry, ValueTask<bool> check)
-    {
-        bool works = false;
-        try
-        {
-            works = await check.AsTask().WaitAsync(_options.ValidateTimeout, _time, _lifetime.Token).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            PoolsLog.CheckFailed(_logger, Name, exception);
-        }
-
-        EndCheck(entry, works);
-    }
-
-    private void EndCheck(PoolEntry<T> entry, bool works)
-    {
-        long now = _clock.Milliseconds;
-        if (works)
-        {
-            // It counts as freshly used, or the next acquire would check it again; and it has been found to work since the last fright.
-            entry.ValidatedAt = now;
-            entry.LeasedAt = Math.Max(now, Volatile.Read(ref _suspectBefore) + 1);
-        }
-
-        Interlocked.Decrement(ref _checking);
-        if (!works || (_attention & Closed) != 0 || IsOutdated(entry, now) || IsSurplus())
-        {
-            Close(entry, EntryState.Reserved);
-            Pump();
-        }
-        else
-        {
-            Place(entry);
-        }
-    }
-
-    /// <summary>Destroys the resource of an entry that the caller owns. The place stays taken until that has ended.</summary>
-    private void Close(PoolEntry<T> entry, EntryState from)
-    {
-        entry.Move(from, EntryState.Closing, bumpVersion: true);
-        BeginDestroy(entry);
-    }
-
-    /// <summary>Destroys the resource of an entry that is closing.</summary>
-    private void BeginDestroy(PoolEntry<T> entry)
-    {
-        List<PoolWaiter<T>>? hopeless = null;
-        Exception? unavailable = null;
-        lock (_gate)
-        {
-            _closing++;
-            if (IsHopelessUnderLock())
-            {
-                hopeless = TakeAllWaitersUnderLock();
-                unavailable = UnavailableUnderLock(_clock.Milliseconds);
-            }
-        }
-
-        FailAll(hopeless, unavailable);
-        Run((Pool: this, Entry: entry), static work => work.Pool.DestroyAsync(work.Entry));
-    }
-
-    private async Task DestroyAsync(PoolEntry<T> entry)
-    {
-        T resource = entry.Resource!;
-        try
-        {
-            using var limit = new CancellationTokenSource(_options.DestroyTimeout, _time);
-            await _factory.DestroyAsync(resource, limit.Token).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            PoolsLog.DestroyFailed(_logger, Name, exception);
-        }
-
-        Interlocked.Increment(ref _destroyed);
-        Bury(entry, EntryState.Closing, wasCreating: false);
-    }
-
-    /// <summary>Gives up the place of an entry whose resource is gone.</summary>
-    private void Bury(PoolEntry<T> entry, EntryState from, bool wasCreating)
-    {
-        Volatile.Write(ref entry.Resource, null);
-        entry.File = entry.Tag = entry.Stack = null;
-        TaskCompletionSource? emptied = null;
-        lock (_gate)
-        {
-            entry.Move(from, EntryState.Dead);
-            _dead.Push(entry);
-            _open--;
-            if (wasCreating)
-            {
-                _creating--;
-            }
-            else
-            {
-                _closing--;
-            }
-
-            SetAttentionUnderLock(Surplus, _open > _limit);
-            _idleShort = Math.Max(_idleShort, IdleShortUnderLock());
-            if (_open == 0)
-            {
-                emptied = _emptied;
-            }
-        }
-
-        emptied?.TrySetResult();
-        _bound?.Release();
-        StartCreates();
     }
 
     /// <summary>Runs work of the pool's own on the thread pool, in a clean execution context.</summary>

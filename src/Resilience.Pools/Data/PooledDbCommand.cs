@@ -10,10 +10,8 @@ namespace Resilience.Pools;
 /// </summary>
 internal sealed class PooledDbCommand : DbCommand
 {
-    /// <summary>How long a cancelled command may take to end before its connection is given up.</summary>
-    private static readonly TimeSpan CancelGrace = TimeSpan.FromMilliseconds(100);
-
     private readonly DbCommand _inner;
+    private readonly Action _cancel;
     private PooledDbConnection? _connection;
     private DbTransaction? _transaction;
     private bool _hadTransaction;
@@ -22,6 +20,7 @@ internal sealed class PooledDbCommand : DbCommand
     {
         _connection = connection;
         _inner = connection.CreateInnerCommand();
+        _cancel = _inner.Cancel;
     }
 
     [AllowNull]
@@ -69,11 +68,40 @@ internal sealed class PooledDbCommand : DbCommand
         set => _transaction = value;
     }
 
-    public override void Cancel() => _inner.Cancel();
+    /// <summary>Asks the server to cancel what runs. After the close nothing is asked: the provider's connection may be somebody else's.</summary>
+    public override void Cancel()
+    {
+        if (_connection?.Holds(_inner.Connection) == true)
+        {
+            _inner.Cancel();
+        }
+    }
 
-    public override void Prepare() => Bind().Prepare();
+    public override void Prepare()
+    {
+        try
+        {
+            Bind().Prepare();
+        }
+        catch (Exception exception)
+        {
+            _connection?.Failed(exception);
+            throw;
+        }
+    }
 
-    public override Task PrepareAsync(CancellationToken cancellationToken = default) => Bind(cancellationToken).PrepareAsync(cancellationToken);
+    public override async Task PrepareAsync(CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            await BoundedWork.WaitAsync(Bind(cancellationToken).PrepareAsync(CancellationToken.None), _connection!, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            _connection?.Failed(exception);
+            throw;
+        }
+    }
 
     public override int ExecuteNonQuery()
     {
@@ -171,58 +199,8 @@ internal sealed class PooledDbCommand : DbCommand
         base.Dispose(disposing);
     }
 
-    /// <summary>
-    /// Ends the wait for a command when the token is cancelled, whatever the provider does: on a silent network a provider that asks the
-    /// server to cancel waits for the answer, and blocks a pool thread meanwhile. So the provider does not see the token. It is asked to
-    /// cancel on a thread of its own, and if the command has not ended a moment later the connection is given up.
-    /// </summary>
-    private async Task<TResult> BoundAsync<TResult>(Task<TResult> work, CancellationToken cancellationToken)
-    {
-        if (work.IsCompleted || !cancellationToken.CanBeCanceled)
-        {
-            return await work.ConfigureAwait(false);
-        }
-
-        try
-        {
-            return await work.WaitAsync(cancellationToken).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested && !work.IsCompletedSuccessfully)
-        {
-            if (!work.IsCompleted)
-            {
-                _ = Task.Factory.StartNew(static command => CancelQuietly((DbCommand)command!), _inner, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-            }
-
-            // A driver that is being cancelled runs on the machine's clock, whatever clock the pool has.
-            await Task.WhenAny(work, Task.Delay(CancelGrace, TimeProvider.System, CancellationToken.None)).ConfigureAwait(false);
-            if (work.IsCompletedSuccessfully)
-            {
-                return await work.ConfigureAwait(false);
-            }
-
-            if (!work.IsCompleted)
-            {
-                _connection?.Invalidate();
-            }
-
-            // Observed, or the failure of a command that nobody waits for any more would surface as unobserved.
-            _ = work.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
-            throw;
-        }
-    }
-
-    private static void CancelQuietly(DbCommand command)
-    {
-        try
-        {
-            command.Cancel();
-        }
-        catch (Exception)
-        {
-            // It is a courtesy to the server; the caller has been answered already.
-        }
-    }
+    private Task<TResult> BoundAsync<TResult>(Task<TResult> work, CancellationToken cancellationToken) =>
+        BoundedWork.WaitAsync(work, _cancel, _connection!, cancellationToken);
 
     private DbCommand Bind(CancellationToken cancellationToken)
     {
@@ -248,11 +226,11 @@ internal sealed class PooledDbCommand : DbCommand
         return _inner;
     }
 
-    private DbDataReader Track(DbDataReader reader, CommandBehavior behavior)
+    private PooledDbDataReader Track(DbDataReader reader, CommandBehavior behavior)
     {
         _connection!.Reads(reader);
 
         // The provider would close its own connection, for good; what is meant is the lease.
-        return behavior.HasFlag(CommandBehavior.CloseConnection) ? new ClosingDbDataReader(reader, _connection) : reader;
+        return new PooledDbDataReader(reader, _connection, _cancel, behavior.HasFlag(CommandBehavior.CloseConnection));
     }
 }

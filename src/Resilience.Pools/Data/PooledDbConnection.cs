@@ -16,6 +16,7 @@ public sealed class PooledDbConnection : DbConnection
     private PoolLease<DbConnection> _lease;
     private DbDataReader? _reader;
     private PooledDbTransaction? _transaction;
+    private StateChangeEventHandler? _stateChange;
     private bool _isOpen;
 
     internal PooledDbConnection(PooledDbDataSource source) => _source = source;
@@ -34,6 +35,17 @@ public sealed class PooledDbConnection : DbConnection
         set => throw new NotSupportedException("A pooled connection's connection string is the data source's. Make another data source.");
     }
 
+    /// <summary>Raised when a connection was leased and when it was given back; a failure in between is seen in <see cref="State"/>.</summary>
+    public override event StateChangeEventHandler? StateChange
+    {
+        add => _stateChange += value;
+        remove => _stateChange -= value;
+    }
+
+    /// <summary>The pool's <see cref="PoolOptions.AcquireTimeout"/> in whole seconds, at least 1; 0 when it is infinite.</summary>
+    public override int ConnectionTimeout =>
+        _source.Pool.Options.AcquireTimeout == Timeout.InfiniteTimeSpan ? 0 : Math.Max(1, (int)Math.Ceiling(_source.Pool.Options.AcquireTimeout.TotalSeconds));
+
     /// <inheritdoc/>
     public override string Database => _isOpen ? Inner.Database : _source.Database;
 
@@ -46,11 +58,24 @@ public sealed class PooledDbConnection : DbConnection
     /// <inheritdoc/>
     public override ConnectionState State => !_isOpen ? ConnectionState.Closed : _lease.IsValid ? _lease.Resource.State : ConnectionState.Broken;
 
+    /// <summary>Whether the provider has batches.</summary>
+    public override bool CanCreateBatch => _source.CanCreateBatch;
+
     /// <inheritdoc/>
     protected override DbProviderFactory? DbProviderFactory => null;
 
     /// <summary>Says that the connection must not be used by anybody else: it is closed for good when it comes back.</summary>
     public void Invalidate() => _lease.Invalidate();
+
+    /// <summary>Whether something still runs on the connection that nobody waits for: nothing may be asked of it any more.</summary>
+    internal bool IsGivenUp { get; private set; }
+
+    /// <summary>Leaves the connection to what runs on it; it is closed for good when it comes back.</summary>
+    internal void GiveUp()
+    {
+        IsGivenUp = true;
+        Invalidate();
+    }
 
     /// <summary>Leases a connection.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>
@@ -59,11 +84,36 @@ public sealed class PooledDbConnection : DbConnection
     /// <exception cref="PoolException">None was to be had; see <see cref="ResourcePool{T}.AcquireAsync(CancellationToken, string, int)"/>.</exception>
     public override Task OpenAsync(CancellationToken cancellationToken) => OpenAsync("", 0, cancellationToken).AsTask();
 
-    internal async ValueTask OpenAsync(string file, int line, CancellationToken cancellationToken)
+    /// <summary>Not async itself, so that the pool's note of the lease stays in the caller's flow; see <see cref="NestedAcquire"/>.</summary>
+    internal ValueTask OpenAsync(string file, int line, CancellationToken cancellationToken)
     {
-        CheckMayOpen();
-        _lease = await _source.Pool.AcquireAsync(cancellationToken, file, line).ConfigureAwait(false);
+        if (WhyNotOpen() is { } refusal)
+        {
+            return ValueTask.FromException(refusal);
+        }
+
+        ValueTask<PoolLease<DbConnection>> acquiring = _source.Pool.AcquireAsync(cancellationToken, file, line);
+        if (!acquiring.IsCompletedSuccessfully)
+        {
+            return FinishOpenAsync(acquiring);
+        }
+
+        Opened(in acquiring);
+        return default;
+    }
+
+    private async ValueTask FinishOpenAsync(ValueTask<PoolLease<DbConnection>> acquiring) => Opened(await acquiring.ConfigureAwait(false));
+
+#pragma warning disable VSTHRD002 // It has completed.
+    private void Opened(in ValueTask<PoolLease<DbConnection>> acquired) => Opened(acquired.Result);
+#pragma warning restore VSTHRD002
+
+    private void Opened(PoolLease<DbConnection> lease)
+    {
+        _lease = lease;
         _isOpen = true;
+        IsGivenUp = false;
+        _stateChange?.Invoke(this, new StateChangeEventArgs(ConnectionState.Closed, ConnectionState.Open));
     }
 
     /// <summary>
@@ -72,15 +122,19 @@ public sealed class PooledDbConnection : DbConnection
     /// </summary>
     public override void Open()
     {
-        CheckMayOpen();
-        if (!_source.Pool.TryAcquire(out _lease, "", 0))
+        if (WhyNotOpen() is { } refusal)
+        {
+            throw refusal;
+        }
+
+        if (!_source.Pool.TryAcquire(out PoolLease<DbConnection> lease, "", 0))
         {
 #pragma warning disable VSTHRD002 // ADO.NET demands a synchronous form; whoever calls it has chosen to block.
-            _lease = _source.Pool.AcquireAsync(CancellationToken.None, "", 0).AsTask().GetAwaiter().GetResult();
+            lease = _source.Pool.AcquireAsync(CancellationToken.None, "", 0).AsTask().GetAwaiter().GetResult();
 #pragma warning restore VSTHRD002
         }
 
-        _isOpen = true;
+        Opened(lease);
     }
 
     /// <summary>Gives the connection back. One that is broken, or that has a reader or a transaction open, is destroyed instead.</summary>
@@ -101,6 +155,7 @@ public sealed class PooledDbConnection : DbConnection
         _transaction = null;
         _lease.Dispose();
         _lease = default;
+        _stateChange?.Invoke(this, new StateChangeEventArgs(ConnectionState.Open, ConnectionState.Closed));
     }
 
     /// <inheritdoc/>
@@ -133,6 +188,9 @@ public sealed class PooledDbConnection : DbConnection
 
     internal void Reads(DbDataReader reader) => _reader = reader;
 
+    /// <summary>Whether the connection is open and this is what it leases: after the close the provider's connection may be somebody else's.</summary>
+    internal bool Holds(DbConnection? inner) => inner is not null && _isOpen && _lease.IsValid && ReferenceEquals(_lease.Resource, inner);
+
     /// <summary>Takes note of a failure; if it broke the connection, the idle ones are looked at before they are used.</summary>
     internal void Failed(Exception exception)
     {
@@ -145,7 +203,15 @@ public sealed class PooledDbConnection : DbConnection
     /// <inheritdoc/>
     protected override DbTransaction BeginDbTransaction(IsolationLevel isolationLevel)
     {
-        return _transaction = new PooledDbTransaction(this, Inner.BeginTransaction(isolationLevel));
+        try
+        {
+            return _transaction = new PooledDbTransaction(this, Inner.BeginTransaction(isolationLevel));
+        }
+        catch (Exception exception)
+        {
+            Failed(exception);
+            throw;
+        }
     }
 
     /// <inheritdoc/>
@@ -153,7 +219,8 @@ public sealed class PooledDbConnection : DbConnection
     {
         try
         {
-            return _transaction = new PooledDbTransaction(this, await Inner.BeginTransactionAsync(isolationLevel, cancellationToken).ConfigureAwait(false));
+            DbTransaction inner = await BoundedWork.WaitAsync(Inner.BeginTransactionAsync(isolationLevel, CancellationToken.None).AsTask(), cancel: null, this, cancellationToken).ConfigureAwait(false);
+            return _transaction = new PooledDbTransaction(this, inner);
         }
         catch (Exception exception)
         {
@@ -166,6 +233,10 @@ public sealed class PooledDbConnection : DbConnection
     protected override DbCommand CreateDbCommand() => new PooledDbCommand(this);
 
     /// <inheritdoc/>
+    protected override DbBatch CreateDbBatch() =>
+        _source.CreateInnerBatch() is { } inner ? new PooledDbBatch(this, inner) : throw new NotSupportedException($"The provider of pool '{_source.Pool.Name}' has no batches.");
+
+    /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
         if (disposing)
@@ -176,16 +247,8 @@ public sealed class PooledDbConnection : DbConnection
         base.Dispose(disposing);
     }
 
-    private void CheckMayOpen()
-    {
-        if (_isOpen)
-        {
-            throw new InvalidOperationException($"The connection of pool '{_source.Pool.Name}' is open already.");
-        }
-
-        if (Transaction.Current is not null)
-        {
-            throw new NotSupportedException("Pooled connections do not take part in ambient transactions. Begin a transaction on the connection.");
-        }
-    }
+    private Exception? WhyNotOpen() =>
+        _isOpen ? new InvalidOperationException($"The connection of pool '{_source.Pool.Name}' is open already.")
+        : Transaction.Current is not null ? new NotSupportedException("Pooled connections do not take part in ambient transactions. Begin a transaction on the connection.")
+        : null;
 }

@@ -8,8 +8,8 @@ namespace Resilience.Pools;
 /// reports, the half-open circuit and metrics of this package. The provider's own pooling must be switched off in the connection string.
 /// </summary>
 /// <remarks>
-/// Thread-safe. Connections, commands and transactions are thin wrappers that reach the provider's objects only while the lease lasts;
-/// parameters and readers are the provider's own. Ambient transactions (<c>TransactionScope</c>) and <see cref="DbBatch"/> are not
+/// Thread-safe. Connections, commands, transactions and readers are thin wrappers that reach the provider's objects only while the lease
+/// lasts, and whose waits end with their tokens whatever the provider does; parameters are the provider's own. Ambient transactions (<c>TransactionScope</c>) are not
 /// supported; use <see cref="PooledDbConnection.Inner"/> for what only the provider offers.
 /// </remarks>
 public sealed class PooledDbDataSource : DbDataSource
@@ -58,11 +58,12 @@ public sealed class PooledDbDataSource : DbDataSource
     /// <param name="callerFile">Filled in by the compiler: who holds it, for reports.</param>
     /// <param name="callerLine">Filled in by the compiler.</param>
     /// <exception cref="PoolException">None was to be had; see <see cref="ResourcePool{T}.AcquireAsync(CancellationToken, string, int)"/>.</exception>
-    public async ValueTask<PooledDbConnection> OpenConnectionAsync(CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    public ValueTask<PooledDbConnection> OpenConnectionAsync(CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
     {
+        // Not async itself: what an async method leaves in the flow, the note of a lease that nested acquires are told by, is lost to its caller.
         var connection = new PooledDbConnection(this);
-        await connection.OpenAsync(callerFile, callerLine, cancellationToken).ConfigureAwait(false);
-        return connection;
+        ValueTask opening = connection.OpenAsync(callerFile, callerLine, cancellationToken);
+        return opening.IsCompletedSuccessfully ? new ValueTask<PooledDbConnection>(connection) : OpenedAsync(connection, opening);
     }
 
     internal static DbConnectionFactory CreateFactory(Func<DbConnection> createConnection, PooledDbOptions? options)
@@ -70,6 +71,10 @@ public sealed class PooledDbDataSource : DbDataSource
         ArgumentNullException.ThrowIfNull(createConnection);
         return new DbConnectionFactory(createConnection, options ?? new PooledDbOptions());
     }
+
+    internal bool CanCreateBatch => _provider?.CanCreateBatch ?? false;
+
+    internal DbBatch? CreateInnerBatch() => CanCreateBatch ? _provider!.CreateBatch() : null;
 
     internal DbCommand CreateInnerCommand()
     {
@@ -110,8 +115,23 @@ public sealed class PooledDbDataSource : DbDataSource
     protected override DbConnection CreateDbConnection() => new PooledDbConnection(this);
 
     /// <inheritdoc/>
-    protected override async ValueTask<DbConnection> OpenDbConnectionAsync(CancellationToken cancellationToken = default) =>
-        await OpenConnectionAsync(cancellationToken, "", 0).ConfigureAwait(false);
+    protected override ValueTask<DbConnection> OpenDbConnectionAsync(CancellationToken cancellationToken = default)
+    {
+        ValueTask<PooledDbConnection> opening = OpenConnectionAsync(cancellationToken, "", 0);
+        return opening.IsCompletedSuccessfully ? new ValueTask<DbConnection>(Opened(opening)) : UpcastAsync(opening);
+    }
+
+    private static async ValueTask<PooledDbConnection> OpenedAsync(PooledDbConnection connection, ValueTask opening)
+    {
+        await opening.ConfigureAwait(false);
+        return connection;
+    }
+
+#pragma warning disable VSTHRD002 // It has completed.
+    private static PooledDbConnection Opened(in ValueTask<PooledDbConnection> opened) => opened.Result;
+#pragma warning restore VSTHRD002
+
+    private static async ValueTask<DbConnection> UpcastAsync(ValueTask<PooledDbConnection> opening) => await opening.ConfigureAwait(false);
 
     /// <inheritdoc/>
     protected override async ValueTask DisposeAsyncCore()

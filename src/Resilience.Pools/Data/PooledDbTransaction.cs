@@ -17,29 +17,13 @@ internal sealed class PooledDbTransaction(PooledDbConnection connection, DbTrans
 
     protected override DbConnection? DbConnection => IsCompleted ? null : connection;
 
-    public override void Commit()
-    {
-        inner.Commit();
-        IsCompleted = true;
-    }
+    public override void Commit() => End(static transaction => transaction.Commit());
 
-    public override async Task CommitAsync(CancellationToken cancellationToken = default)
-    {
-        await inner.CommitAsync(cancellationToken).ConfigureAwait(false);
-        IsCompleted = true;
-    }
+    public override Task CommitAsync(CancellationToken cancellationToken = default) => EndAsync(inner.CommitAsync, cancellationToken);
 
-    public override void Rollback()
-    {
-        inner.Rollback();
-        IsCompleted = true;
-    }
+    public override void Rollback() => End(static transaction => transaction.Rollback());
 
-    public override async Task RollbackAsync(CancellationToken cancellationToken = default)
-    {
-        await inner.RollbackAsync(cancellationToken).ConfigureAwait(false);
-        IsCompleted = true;
-    }
+    public override Task RollbackAsync(CancellationToken cancellationToken = default) => EndAsync(inner.RollbackAsync, cancellationToken);
 
     public override void Save(string savepointName) => inner.Save(savepointName);
 
@@ -55,7 +39,11 @@ internal sealed class PooledDbTransaction(PooledDbConnection connection, DbTrans
 
     public override async ValueTask DisposeAsync()
     {
-        await inner.DisposeAsync().ConfigureAwait(false);
+        if (!connection.IsGivenUp)
+        {
+            await inner.DisposeAsync().ConfigureAwait(false);
+        }
+
         IsCompleted = true;
         await base.DisposeAsync().ConfigureAwait(false);
     }
@@ -64,10 +52,45 @@ internal sealed class PooledDbTransaction(PooledDbConnection connection, DbTrans
     {
         if (disposing)
         {
-            inner.Dispose();
+            // A rollback would wait for what still runs; the server does it when the connection ends.
+            if (!connection.IsGivenUp)
+            {
+                inner.Dispose();
+            }
+
             IsCompleted = true;
         }
 
         base.Dispose(disposing);
+    }
+
+    private void End(Action<DbTransaction> end)
+    {
+        try
+        {
+            end(inner);
+            IsCompleted = true;
+        }
+        catch (Exception exception)
+        {
+            connection.Failed(exception);
+            throw;
+        }
+    }
+
+    /// <summary>A commit whose wait was cancelled may have happened or not, as with any provider; its connection is not used again.</summary>
+    private async Task EndAsync(Func<CancellationToken, Task> end, CancellationToken cancellationToken)
+    {
+        try
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            await BoundedWork.WaitAsync(end(CancellationToken.None), connection, cancellationToken).ConfigureAwait(false);
+            IsCompleted = true;
+        }
+        catch (Exception exception)
+        {
+            connection.Failed(exception);
+            throw;
+        }
     }
 }

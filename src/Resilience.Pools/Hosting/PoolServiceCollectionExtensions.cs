@@ -81,12 +81,14 @@ public static class PoolServiceCollectionExtensions
     public static PoolBuilder AddResourcePool<T>(this IServiceCollection services, Func<IServiceProvider, IResourceFactory<T>> factory)
         where T : class => services.AddResourcePool(Options.Options.DefaultName, factory);
 
+    internal static bool IsDevelopment(IServiceProvider provider) => provider.GetService<IHostEnvironment>()?.IsDevelopment() ?? false;
+
     private static ResourcePool<T> Create<T>(IServiceProvider provider, string name, string label, IResourceFactory<T> factory)
         where T : class
     {
         LiveSettings<PoolOptions> settings = provider.GetRequiredKeyedService<LiveSettings<PoolOptions>>(name);
         PoolOptions options = settings.Current.Copy();
-        options.DetectNestedAcquire ??= provider.GetService<IHostEnvironment>()?.IsDevelopment() ?? false;
+        options.DetectNestedAcquire ??= IsDevelopment(provider) ? true : null;
         var pool = new ResourcePool<T>(
             label,
             factory,

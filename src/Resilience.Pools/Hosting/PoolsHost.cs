@@ -46,7 +46,7 @@ internal sealed class HostedPool<T>(ResourcePool<T> pool) : IHostedBlock
 
     public Task StartAsync(CancellationToken cancellationToken) => pool.StartAsync(cancellationToken);
 
-    public Task DrainAsync(CancellationToken hurry) => pool.DrainAsync().WaitAsync(hurry);
+    public Task DrainAsync(CancellationToken hurry) => pool.DrainAsync(timeout: null, hurry);
 }
 
 internal sealed class HostedBatchWriter<T>(BatchWriter<T> writer) : IHostedBlock
@@ -74,5 +74,5 @@ internal sealed class HostedKeyedPool<TKey, T>(KeyedResourcePool<TKey, T> pool) 
 
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    public Task DrainAsync(CancellationToken hurry) => pool.DrainAsync().WaitAsync(hurry);
+    public Task DrainAsync(CancellationToken hurry) => pool.DrainAsync(timeout: null, hurry);
 }

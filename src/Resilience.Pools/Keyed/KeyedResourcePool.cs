@@ -24,7 +24,11 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
     private readonly int _maxTotal;
     private readonly TimeSpan _keyIdleTimeout;
     private readonly ITimer _timer;
+    private readonly CancellationTokenSource _end;
+    private readonly Lock _forgetting = new(); // guards _leaving, _forgotten and that a pool is among the members or in one of them
+    private readonly List<ResourcePool<T>> _leaving = [];
     private volatile PoolOptions _perKey;
+    private KeyTotals _forgotten;
     private volatile bool _isClosed;
     private volatile bool _yields;
 
@@ -62,6 +66,7 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
         _logger = logger;
         _metrics = metrics;
         _bound = new SharedBound(_maxTotal);
+        _end = new CancellationTokenSource(Timeout.InfiniteTimeSpan, _time);
         AsyncFlowControl? flow = ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
         TimeSpan period = TimeSpan.FromTicks(Math.Min(_keyIdleTimeout.Ticks / 2, TimeSpan.TicksPerMinute));
         _timer = _time.CreateTimer(static pool => ((KeyedResourcePool<TKey, T>)pool!).ForgetIdleKeys(), this, period, period);
@@ -121,7 +126,94 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
     public ValueTask<PoolLease<T>> AcquireAsync(TKey key, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
     {
         ValueTask<PoolLease<T>> lease = Find(key).AcquireAsync(cancellationToken, callerFile, callerLine);
-        return lease.IsCompletedSuccessfully ? lease : RetryAsync(lease, key, callerFile, callerLine, cancellationToken);
+        return lease.IsCompletedSuccessfully ? lease : RetryAsync(lease, key, default, callerFile, callerLine, cancellationToken);
+    }
+
+    /// <summary>The same as the simpler overload, with a timeout, a priority or a tag of its own.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="request">What differs from the settings.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <param name="callerFile">Filled in by the compiler.</param>
+    /// <param name="callerLine">Filled in by the compiler.</param>
+    public ValueTask<PoolLease<T>> AcquireAsync(TKey key, in PoolRequest request, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    {
+        ValueTask<PoolLease<T>> lease = Find(key).AcquireAsync(request, cancellationToken, callerFile, callerLine);
+        return lease.IsCompletedSuccessfully ? lease : RetryAsync(lease, key, request, callerFile, callerLine, cancellationToken);
+    }
+
+    /// <summary>Leases an idle resource of a key, if there is one; see <see cref="ResourcePool{T}.TryAcquire"/>.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="lease">The lease.</param>
+    /// <param name="callerFile">Filled in by the compiler.</param>
+    /// <param name="callerLine">Filled in by the compiler.</param>
+    /// <returns>Whether there was one. A key that has no pool does not get one by it.</returns>
+    public bool TryAcquire(TKey key, out PoolLease<T> lease, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    {
+        if (_members.TryGetValue(key, out Member? member))
+        {
+            member.UsedAt = _time.GetTimestamp();
+            return member.Pool.TryAcquire(out lease, callerFile, callerLine);
+        }
+
+        lease = default;
+        return false;
+    }
+
+    /// <summary>Runs an action with a resource of a key, which is returned however the action ends, and destroyed if its failure is fatal.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="action">What to do; make it static and hand over what it needs.</param>
+    /// <param name="state">Handed to the action.</param>
+    /// <param name="cancellationToken">Ends the wait, and is handed to the action.</param>
+    /// <param name="callerFile">Filled in by the compiler.</param>
+    /// <param name="callerLine">Filled in by the compiler.</param>
+    /// <typeparam name="TState">The type of the state.</typeparam>
+    /// <exception cref="PoolException">No resource was to be had. What the action throws comes through as it is.</exception>
+    public async ValueTask RunAsync<TState>(TKey key, Func<T, TState, CancellationToken, Task> action, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    {
+        ArgumentNullException.ThrowIfNull(action);
+        PoolLease<T> lease = await AcquireAsync(key, cancellationToken, callerFile, callerLine).ConfigureAwait(false);
+        try
+        {
+            await action(lease.Resource, state, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            lease.Report(exception);
+            throw;
+        }
+        finally
+        {
+            await lease.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Runs a function with a resource of a key; see <see cref="RunAsync{TState}"/>.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="function">What to do; make it static and hand over what it needs.</param>
+    /// <param name="state">Handed to the function.</param>
+    /// <param name="cancellationToken">Ends the wait, and is handed to the function.</param>
+    /// <param name="callerFile">Filled in by the compiler.</param>
+    /// <param name="callerLine">Filled in by the compiler.</param>
+    /// <typeparam name="TState">The type of the state.</typeparam>
+    /// <typeparam name="TResult">The type of the result. It must not be the resource itself.</typeparam>
+    /// <exception cref="PoolException">No resource was to be had. What the function throws comes through as it is.</exception>
+    public async ValueTask<TResult> RunAsync<TState, TResult>(TKey key, Func<T, TState, CancellationToken, Task<TResult>> function, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        PoolLease<T> lease = await AcquireAsync(key, cancellationToken, callerFile, callerLine).ConfigureAwait(false);
+        try
+        {
+            return await function(lease.Resource, state, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            lease.Report(exception);
+            throw;
+        }
+        finally
+        {
+            await lease.DisposeAsync().ConfigureAwait(false);
+        }
     }
 
     /// <summary>The state of one key's pool; <see langword="null"/> when it has none.</summary>
@@ -131,7 +223,14 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
     /// <summary>All keys together; the limit is that over all, the backend's state the worst of any key.</summary>
     public PoolSnapshot Snapshot()
     {
-        PoolSnapshot[] all = [.. _members.Values.Select(member => member.Pool.Snapshot())];
+        PoolSnapshot[] all;
+        KeyTotals forgotten;
+        lock (_forgetting)
+        {
+            all = [.. _members.Select(static pair => pair.Value.Pool).Concat(_leaving).Select(static pool => pool.Snapshot())];
+            forgotten = _forgotten;
+        }
+
         return new PoolSnapshot
         {
             Name = Name,
@@ -148,40 +247,69 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
             Backend = all.Select(pool => pool.Backend).DefaultIfEmpty().Max(),
             CreateFailures = all.Select(pool => pool.CreateFailures).DefaultIfEmpty().Max(),
             IsClosed = _isClosed,
-            Timeouts = all.Sum(pool => pool.Timeouts),
-            Leaks = all.Sum(pool => pool.Leaks),
-            Reclaims = all.Sum(pool => pool.Reclaims),
-            StaleReturns = all.Sum(pool => pool.StaleReturns),
-            Created = all.Sum(pool => pool.Created),
-            Destroyed = all.Sum(pool => pool.Destroyed),
+            Timeouts = all.Sum(pool => pool.Timeouts) + forgotten.Timeouts,
+            Leaks = all.Sum(pool => pool.Leaks) + forgotten.Leaks,
+            SinceLastLeak = all.Min(pool => pool.SinceLastLeak),
+            Reclaims = all.Sum(pool => pool.Reclaims) + forgotten.Reclaims,
+            StaleReturns = all.Sum(pool => pool.StaleReturns) + forgotten.StaleReturns,
+            Created = all.Sum(pool => pool.Created) + forgotten.Created,
+            Destroyed = all.Sum(pool => pool.Destroyed) + forgotten.Destroyed,
             Holders = [.. all.SelectMany(pool => pool.Holders).OrderByDescending(holder => holder.Age)],
         };
     }
 
     /// <inheritdoc/>
     public Task ClearAsync(TimeSpan pace = default, CancellationToken cancellationToken = default) =>
-        Task.WhenAll(_members.Values.Select(member => member.Pool.ClearAsync(pace, cancellationToken)));
+        Task.WhenAll(_members.Select(pair => pair.Value.Pool.ClearAsync(pace, cancellationToken)));
+
+    /// <summary>Replaces the resources of one key; see <see cref="ResourcePool{T}.ClearAsync"/>. Nothing to do when the key has no pool.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="pace">Over how long the replacement is spread.</param>
+    /// <param name="cancellationToken">Ends the wait, not the clearing.</param>
+    public Task ClearKeyAsync(TKey key, TimeSpan pace = default, CancellationToken cancellationToken = default) =>
+        _members.TryGetValue(key, out Member? member) ? member.Pool.ClearAsync(pace, cancellationToken) : Task.CompletedTask;
 
     /// <summary>Changes the bound per key.</summary>
     /// <param name="maxSize">The new bound, from 1 to 65,536.</param>
     public void Resize(int maxSize)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxSize, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(maxSize, 65_536);
         PoolOptions options = _perKey.Copy();
         options.MaxSize = maxSize;
+        options.MinIdle = Math.Min(options.MinIdle, maxSize);
+        options.AdaptiveSizing.MinSize = Math.Min(options.AdaptiveSizing.MinSize, maxSize);
+        Apply(options);
+    }
+
+    /// <summary>Puts other settings per key in force, for the keys that are there and those to come.</summary>
+    internal void Apply(PoolOptions perKey)
+    {
+        PoolOptions options = perKey.Copy();
+        options.DetectNestedAcquire = _perKey.DetectNestedAcquire;
         _perKey = options;
-        foreach (Member member in _members.Values)
+        foreach ((_, Member member) in _members)
         {
-            member.Pool.Resize(maxSize);
+            member.Pool.Apply(options);
         }
     }
 
     /// <summary>Closes the pools of all keys; see <see cref="ResourcePool{T}.DrainAsync(TimeSpan?)"/>.</summary>
     /// <param name="timeout">How long leases may still last; the options' when <see langword="null"/>.</param>
-    public async Task<PoolDrainResult> DrainAsync(TimeSpan? timeout = null)
+    public Task<PoolDrainResult> DrainAsync(TimeSpan? timeout = null) => DrainAsync(timeout, CancellationToken.None);
+
+    internal async Task<PoolDrainResult> DrainAsync(TimeSpan? timeout, CancellationToken hurry)
     {
         _isClosed = true;
         await _timer.DisposeAsync().ConfigureAwait(false);
-        PoolDrainResult[] results = await Task.WhenAll(_members.Values.Select(member => member.Pool.DrainAsync(timeout))).ConfigureAwait(false);
+        _end.CancelAfter(timeout ?? _perKey.DrainTimeout);
+        ResourcePool<T>[] all;
+        lock (_forgetting)
+        {
+            all = [.. _members.Select(static pair => pair.Value.Pool), .. _leaving];
+        }
+
+        PoolDrainResult[] results = await Task.WhenAll(all.Select(pool => pool.DrainAsync(timeout, hurry))).ConfigureAwait(false);
         _metrics.Remove(this);
         return new PoolDrainResult(results.Sum(result => result.Returned), results.Sum(result => result.Reclaimed), results.All(result => result.IsEmpty));
     }
@@ -192,7 +320,7 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
     /// <summary>Begins to drain, and does not wait for it; prefer <see cref="DisposeAsync"/>.</summary>
     public void Dispose() => _ = DrainAsync();
 
-    private async ValueTask<PoolLease<T>> RetryAsync(ValueTask<PoolLease<T>> attempt, TKey key, string file, int line, CancellationToken cancellationToken)
+    private async ValueTask<PoolLease<T>> RetryAsync(ValueTask<PoolLease<T>> attempt, TKey key, PoolRequest request, string file, int line, CancellationToken cancellationToken)
     {
         while (true)
         {
@@ -203,7 +331,7 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
             catch (PoolClosedException) when (!_isClosed)
             {
                 // The key was being forgotten just now; it gets a new pool.
-                attempt = Find(key).AcquireAsync(cancellationToken, file, line);
+                attempt = Find(key).AcquireAsync(request, cancellationToken, file, line);
             }
         }
     }
@@ -249,14 +377,42 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
             }
 
             PoolSnapshot snapshot = member.Pool.Snapshot();
-            if (snapshot is { Leased: 0, Waiting: 0, Creating: 0, Checking: 0 } && _members.TryRemove(KeyValuePair.Create(key, member)))
+            if (snapshot is { Leased: 0, Waiting: 0, Creating: 0, Checking: 0 })
             {
-                // Idle resources go with it. A caller who found the pool a moment ago is sent to a new one.
+                lock (_forgetting)
+                {
+                    if (!_members.TryRemove(KeyValuePair.Create(key, member)))
+                    {
+                        continue;
+                    }
+
+                    _leaving.Add(member.Pool);
+                }
+
                 _bound.Leave(member.Pool);
-                member.Pool.Dispose();
+                _ = ForgetAsync(member.Pool);
             }
         }
     }
+
+    /// <summary>
+    /// Ends the pool of a key and its idle resources. A caller who found the pool a moment ago is sent to a new one, or, if it has a lease
+    /// already, keeps that as long as it likes: being forgotten is no reason to take it away.
+    /// </summary>
+    private async Task ForgetAsync(ResourcePool<T> pool)
+    {
+        await pool.DrainAsync(Timeout.InfiniteTimeSpan, _end.Token).ConfigureAwait(false);
+        PoolSnapshot last = pool.Snapshot();
+        lock (_forgetting)
+        {
+            _leaving.Remove(pool);
+            _forgotten = new KeyTotals(
+                _forgotten.Timeouts + last.Timeouts, _forgotten.Leaks + last.Leaks, _forgotten.Reclaims + last.Reclaims, _forgotten.StaleReturns + last.StaleReturns, _forgotten.Created + last.Created, _forgotten.Destroyed + last.Destroyed);
+        }
+    }
+
+    /// <summary>What the pools of forgotten keys had counted: totals must not fall when a key vanishes.</summary>
+    private readonly record struct KeyTotals(long Timeouts, long Leaks, long Reclaims, long StaleReturns, long Created, long Destroyed);
 
     private sealed class Member(Func<ResourcePool<T>> make)
     {

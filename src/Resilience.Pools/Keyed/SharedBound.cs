@@ -60,7 +60,7 @@ internal sealed class SharedBound(int most) : ISharedBound
 
     public void MakeRoomFor(IBoundMember member)
     {
-        foreach (IBoundMember other in _members.Keys)
+        foreach ((IBoundMember other, _) in _members)
         {
             if (!ReferenceEquals(other, member) && other.TryGiveUpIdle())
             {

@@ -38,6 +38,7 @@ public sealed partial class ResourcePool<T>
             }
 
             Interlocked.Increment(ref _leaks);
+            Interlocked.Exchange(ref _lastLeakAt, now);
             _metrics.Leaked(Name);
             Remember(holder);
             PoolsLog.Leaked(_logger, Name, holder.Age.TotalSeconds, holder.Where.Length > 0 ? holder.Where : "unknown", reclaims ? "it is reclaimed" : "it is left alone", holder.Stack ?? "(not sampled)");
@@ -61,6 +62,10 @@ public sealed partial class ResourcePool<T>
             // Where the compiler could not say who calls, all such callers are one site: from now on their stacks tell them apart.
             sites.TryAdd((holder.File ?? "", holder.Line), true);
             _leakySites = sites;
+            lock (_gate)
+            {
+                SetTellingUnderLock();
+            }
         }
     }
 

@@ -14,6 +14,8 @@ internal sealed class PoolMetrics
     public const string StateTag = "resilience.pool.state";
     public const string ReasonTag = "reason";
     public const string OutcomeTag = "outcome";
+    public const string BackendDown = "backend_down";
+    public const string PoolClosed = "pool_closed";
 
     private static readonly Lazy<PoolMetrics> SharedMetrics = new(static () => new PoolMetrics(new Meter(MeterName)));
 
@@ -61,7 +63,7 @@ internal sealed class PoolMetrics
 
     public void Used(string pool, TimeSpan time) => UseTime.Record(time.TotalSeconds, Tag(pool));
 
-    public void TimedOut(string pool, PoolWaitLimit limit) => _timeouts.Add(1, Tag(pool), new(ReasonTag, Word(limit)));
+    public void TimedOut(string pool, string reason) => _timeouts.Add(1, Tag(pool), new(ReasonTag, reason));
 
     public void Leaked(string pool) => _leaks.Add(1, Tag(pool));
 
@@ -79,7 +81,7 @@ internal sealed class PoolMetrics
 
     private static KeyValuePair<string, object?> Tag(string pool) => new(PoolTag, pool);
 
-    private static string Word(PoolWaitLimit limit) => limit switch
+    public static string Word(PoolWaitLimit limit) => limit switch
     {
         PoolWaitLimit.RequestDeadline => "request_deadline",
         PoolWaitLimit.StandingQueue => "standing_queue",

@@ -8,6 +8,14 @@ internal interface IDeadlined
     int HeapIndex { get; set; }
 }
 
+/// <summary>Something that may stand in a <see cref="DeadlineQueue{TItem}"/>.</summary>
+internal interface IDeadlined<TItem> : IDeadlined
+{
+    TItem? DueBefore { get; set; }
+
+    TItem? DueAfter { get; set; }
+}
+
 /// <summary>A binary heap by due time whose items know their place, so that any of them leaves in logarithmic time. Not thread-safe.</summary>
 internal sealed class DeadlineHeap<TItem>
     where TItem : class, IDeadlined

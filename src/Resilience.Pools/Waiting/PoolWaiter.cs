@@ -7,7 +7,7 @@ namespace Resilience.Pools;
 /// A caller who waits. Reused: the version of its task tells one wait from the next. It leaves <see cref="IsPending"/> exactly once,
 /// under the pool's lock; whoever took it out of there completes it, outside of the lock.
 /// </summary>
-internal sealed class PoolWaiter<T> : IValueTaskSource<PoolLease<T>>, IDeadlined
+internal sealed class PoolWaiter<T> : IValueTaskSource<PoolLease<T>>, IDeadlined<PoolWaiter<T>>
     where T : class
 {
     private readonly ResourcePool<T> _pool;
@@ -51,6 +51,10 @@ internal sealed class PoolWaiter<T> : IValueTaskSource<PoolLease<T>>, IDeadlined
 
     public int HeapIndex { get; set; } = -1;
 
+    public PoolWaiter<T>? DueBefore { get; set; }
+
+    public PoolWaiter<T>? DueAfter { get; set; }
+
     public PoolWaiter<T>? Previous { get; set; }
 
     public PoolWaiter<T>? Next { get; set; }
@@ -93,14 +97,20 @@ internal sealed class PoolWaiter<T> : IValueTaskSource<PoolLease<T>>, IDeadlined
             if (!_token.CanBeCanceled || _registration.Unregister())
             {
                 _core.Reset();
-                _token = default;
-                _registration = default;
-                File = Tag = Stack = null;
-                Admission = null;
-                Nested = null;
-                IsNested = false;
                 _pool.Recycle(this);
             }
         }
+    }
+
+    /// <summary>Drops all that belonged to the wait that has ended.</summary>
+    public void Forget()
+    {
+        _token = default;
+        _registration = default;
+        IsCancelledEarly = false;
+        File = Tag = Stack = null;
+        Admission = null;
+        Nested = null;
+        IsNested = false;
     }
 }

@@ -3,7 +3,7 @@ using Resilience.Context;
 namespace Resilience.Pools;
 
 /// <summary>
-/// The callers who wait: a list for each priority and one heap of deadlines. Everything here runs under the pool's lock.
+/// The callers who wait: a list for each priority and one queue of deadlines. Everything here runs under the pool's lock.
 /// </summary>
 internal sealed class WaiterQueue<T>
     where T : class
@@ -12,7 +12,7 @@ internal sealed class WaiterQueue<T>
     private const int FairGrantEvery = 8;
 
     private readonly (PoolWaiter<T>? Oldest, PoolWaiter<T>? Newest)[] _lists = new (PoolWaiter<T>?, PoolWaiter<T>?)[4];
-    private readonly DeadlineHeap<PoolWaiter<T>> _deadlines = new();
+    private readonly DeadlineQueue<PoolWaiter<T>> _deadlines = new();
     private readonly StandingQueue _standing = new();
     private int _grants;
 
@@ -20,9 +20,9 @@ internal sealed class WaiterQueue<T>
 
     public long EarliestDue => _deadlines.EarliestDue;
 
-    /// <summary>Whether a queue stands, which is what adaptive order reacts to.</summary>
+    /// <summary>Whether a queue stands, which is what adaptive order reacts to. An empty one does not, however long ago it was last seen so.</summary>
     public bool IsStanding(long now, PoolOptions options) =>
-        options.WaiterOrder == WaiterOrder.AdaptiveLifo && _standing.IsStanding(now, (long)options.CoDelInterval.TotalMilliseconds);
+        Count > 0 && options.WaiterOrder == WaiterOrder.AdaptiveLifo && _standing.IsStanding(now, (long)options.CoDelInterval.TotalMilliseconds);
 
     public void Enqueue(PoolWaiter<T> waiter)
     {

@@ -21,7 +21,7 @@ internal sealed class RedisBackplane(RedisConnection connection) : IBackplane
     public async Task<long> PublishAsync(string channel, byte[] body, CancellationToken cancellationToken)
     {
         IDatabase database = (await connection.GetAsync().ConfigureAwait(false)).GetDatabase();
-        return (long)await database.ScriptEvaluateAsync(RedisScript.Publish, [_keys.Counter(channel)], [_keys.Channel(channel), body, _counterLifetime], CommandFlags.None).ConfigureAwait(false);
+        return (long)await database.ScriptEvaluateAsync(RedisScript.Publish, [_keys.Counter(channel)], [_keys.Channel(channel), body, _counterLifetime], CommandFlags.None).OnPool();
     }
 
     /// <summary>One listener. The client may drop a subscription by itself when it reconnects, so the owner subscribes anew whenever it is told of one.</summary>
@@ -33,7 +33,7 @@ internal sealed class RedisBackplane(RedisConnection connection) : IBackplane
             multiplexer.ConnectionRestored += OnRestored;
             try
             {
-                await multiplexer.GetSubscriber().SubscribeAsync(channel, OnMessage, CommandFlags.None).ConfigureAwait(false);
+                await multiplexer.GetSubscriber().SubscribeAsync(channel, OnMessage, CommandFlags.None).OnPool();
             }
             catch
             {
@@ -48,7 +48,7 @@ internal sealed class RedisBackplane(RedisConnection connection) : IBackplane
             try
             {
                 // Not waited for: without a connection the client answers to this only when there is one again.
-                await multiplexer.GetSubscriber().UnsubscribeAsync(channel, OnMessage, CommandFlags.FireAndForget).ConfigureAwait(false);
+                await multiplexer.GetSubscriber().UnsubscribeAsync(channel, OnMessage, CommandFlags.FireAndForget).OnPool();
             }
             catch (Exception exception) when (exception is RedisException or TimeoutException or ObjectDisposedException)
             {

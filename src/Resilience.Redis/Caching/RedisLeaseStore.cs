@@ -21,6 +21,6 @@ internal sealed class RedisLeaseStore(RedisConnection connection) : ILeaseStore
     private async Task<long> RunAsync(string script, RedisKey[] keys, RedisValue[] arguments)
     {
         IDatabase database = (await connection.GetAsync().ConfigureAwait(false)).GetDatabase();
-        return (long)await database.ScriptEvaluateAsync(script, keys, arguments, CommandFlags.None).ConfigureAwait(false);
+        return (long)await database.ScriptEvaluateAsync(script, keys, arguments, CommandFlags.None).OnPool();
     }
 }

@@ -16,7 +16,7 @@ internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
     public async Task<byte[]?> ReadAsync(string key, CancellationToken cancellationToken)
     {
         IDatabase database = await DatabaseAsync().ConfigureAwait(false);
-        return await database.StringGetAsync(_keys.Value(key), CommandFlags.None).ConfigureAwait(false);
+        return await database.StringGetAsync(_keys.Value(key), CommandFlags.None).OnPool();
     }
 
     public async Task<byte[]?[]> ReadManyAsync(IReadOnlyList<string> keys, CancellationToken cancellationToken)
@@ -37,14 +37,14 @@ internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
         RedisKey key = _keys.Value(write.Key);
         if (!write.IsConditional)
         {
-            return await database.StringSetAsync(key, write.Value, write.TimeToLive, When.Always, CommandFlags.None).ConfigureAwait(false);
+            return await database.StringSetAsync(key, write.Value, write.TimeToLive, When.Always, CommandFlags.None).OnPool();
         }
 
         RedisResult written = await database.ScriptEvaluateAsync(
             RedisScript.CompareAndSet,
             [key, _keys.Fence(write.Key)],
             [Version(write.Expected), write.Value, Milliseconds(write.TimeToLive), write.Fence],
-            CommandFlags.None).ConfigureAwait(false);
+            CommandFlags.None).OnPool();
         return (long)written == 1;
     }
 
@@ -55,7 +55,7 @@ internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
         byte[] tombstone = new byte[SharedEnvelope.Size];
         SharedEnvelope.Write(expired, version, SharedEnvelope.Expired);
         SharedEnvelope.Write(tombstone, version, SharedEnvelope.Tombstone);
-        await database.ScriptEvaluateAsync(RedisScript.Expire, [_keys.Value(key)], [expired, tombstone, Milliseconds(tombstoneLifetime)], CommandFlags.None).ConfigureAwait(false);
+        await database.ScriptEvaluateAsync(RedisScript.Expire, [_keys.Value(key)], [expired, tombstone, Milliseconds(tombstoneLifetime)], CommandFlags.None).OnPool();
     }
 
     public async Task<TagVersion[]> ReadVersionsAsync(IReadOnlyList<string> names, IReadOnlyList<TagVersion> floors, CancellationToken cancellationToken)
@@ -90,7 +90,7 @@ internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
 
         async Task CreateAsync(IDatabase target, RedisKey key, TagVersion floor, int i)
         {
-            RedisResult result = await target.ScriptEvaluateAsync(RedisScript.ReadVersion, [key], [floor.Latest, floor.Removed, _versionLifetime], CommandFlags.None).ConfigureAwait(false);
+            RedisResult result = await target.ScriptEvaluateAsync(RedisScript.ReadVersion, [key], [floor.Latest, floor.Removed, _versionLifetime], CommandFlags.None).OnPool();
             versions[i] = Parse(result);
         }
     }
@@ -102,7 +102,7 @@ internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
             RedisScript.RaiseVersion,
             [_keys.Version(name)],
             [floor.Latest, floor.Removed, _versionLifetime, isRemoval ? 1 : 0],
-            CommandFlags.None).ConfigureAwait(false);
+            CommandFlags.None).OnPool();
         return Parse(result);
     }
 
@@ -153,19 +153,19 @@ internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
         IDatabase database = multiplexer.GetDatabase();
         if (keys.Length == 1)
         {
-            return [await database.StringGetAsync(keys[0], CommandFlags.None).ConfigureAwait(false)];
+            return [await database.StringGetAsync(keys[0], CommandFlags.None).OnPool()];
         }
 
         if (!IsCluster(multiplexer))
         {
-            return await database.StringGetAsync(keys, CommandFlags.None).ConfigureAwait(false);
+            return await database.StringGetAsync(keys, CommandFlags.None).OnPool();
         }
 
         var values = new RedisValue[keys.Length];
         await Task.WhenAll(Enumerable.Range(0, keys.Length).GroupBy(i => RedisKeys.Slot(keys[i])).Select(async slot =>
         {
             int[] places = [.. slot];
-            RedisValue[] part = await database.StringGetAsync(Array.ConvertAll(places, i => keys[i]), CommandFlags.None).ConfigureAwait(false);
+            RedisValue[] part = await database.StringGetAsync(Array.ConvertAll(places, i => keys[i]), CommandFlags.None).OnPool();
             for (int i = 0; i < places.Length; i++)
             {
                 values[places[i]] = part[i];

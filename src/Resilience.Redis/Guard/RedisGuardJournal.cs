@@ -130,7 +130,7 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
                 _subscribing = Task.Run(async () =>
                 {
                     IConnectionMultiplexer multiplexer = await connection.GetAsync().ConfigureAwait(false);
-                    await multiplexer.GetSubscriber().SubscribeAsync(new RedisChannel(_channel, RedisChannel.PatternMode.Literal), OnAppended, CommandFlags.None).ConfigureAwait(false);
+                    await multiplexer.GetSubscriber().SubscribeAsync(new RedisChannel(_channel, RedisChannel.PatternMode.Literal), OnAppended, CommandFlags.None).OnPool();
                 });
             }
         }
@@ -154,6 +154,6 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
     private async Task<RedisResult> EvaluateAsync(string script, RedisValue[] values, CancellationToken cancellationToken)
     {
         IConnectionMultiplexer multiplexer = await connection.GetAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
-        return await multiplexer.GetDatabase().ScriptEvaluateAsync(script, _keys, values, CommandFlags.None).WaitAsync(cancellationToken).ConfigureAwait(false);
+        return await multiplexer.GetDatabase().ScriptEvaluateAsync(script, _keys, values, CommandFlags.None).WaitAsync(cancellationToken).OnPool();
     }
 }

@@ -14,17 +14,16 @@ public static class RedisGuardServiceCollectionExtensions
     /// Where no Redis is configured guards stay local.
     /// </summary>
     /// <param name="services">The services.</param>
-    /// <param name="isHandedIn">Whether the application hands its own multiplexer in, so that there is a Redis though none is configured.</param>
     /// <returns>The services.</returns>
     /// <remarks>Calling it twice is harmless. Must be called on every node that reads or writes through a guard of the same name.</remarks>
-    public static IServiceCollection AddRedisGuardJournal(this IServiceCollection services, bool isHandedIn = false)
+    public static IServiceCollection AddRedisGuardJournal(this IServiceCollection services)
     {
         ArgumentNullException.ThrowIfNull(services);
         services.AddResilienceRedis();
         services.TryAddKeyedSingleton<IGuardJournal>(KeyedService.AnyKey, (provider, key) =>
         {
             RedisConnection connection = provider.GetRequiredService<RedisConnection>();
-            return isHandedIn || !string.IsNullOrWhiteSpace(connection.Options.Configuration) ? new RedisGuardJournal(connection, (string)key!) : null!;
+            return connection.IsConfigured ? new RedisGuardJournal(connection, (string)key!) : null!;
         });
         return services;
     }

@@ -1,6 +1,8 @@
 using System.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Http.Features.Authentication;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -32,6 +34,62 @@ public sealed class AdmissionMiddlewareTests
         Assert.Equal(["1", "2", "3", "4", "5"], seconds.Order(StringComparer.Ordinal));
         Assert.Equal(0, pipeline.Reached);
         Assert.Empty(pipeline.Logs.Entries);
+    }
+
+    /// <summary>A refusal comes before everything dear: whoever touches a service, the body or the caller's identity throws.</summary>
+    [Fact]
+    public async Task Invoke_Full_TouchesNoServiceNoBodyAndNoUser()
+    {
+        await using Pipeline pipeline = Pipeline.Create();
+        pipeline.Fill();
+        DefaultHttpContext context = pipeline.Request("/any", Low);
+        context.Features.Set<IServiceProvidersFeature>(new Untouchable());
+        context.Features.Set<IHttpAuthenticationFeature>(new Untouchable());
+        context.Request.Body = new Untouchable.Stream();
+        await pipeline.InvokeAsync(context);
+        Assert.Equal(StatusCodes.Status503ServiceUnavailable, context.Response.StatusCode);
+        Assert.Throws<InvalidOperationException>(() => context.RequestServices);
+        Assert.Throws<InvalidOperationException>(() => context.Request.Body.ReadByte());
+    }
+
+    /// <summary>What is turned away or answered by a fallback is so quick that the shortest time would be that of no work at all.</summary>
+    [Theory]
+    [InlineData(200, false, true)]
+    [InlineData(302, false, true)]
+    [InlineData(404, false, true)]
+    [InlineData(200, true, false)]
+    [InlineData(401, false, false)]
+    [InlineData(403, false, false)]
+    [InlineData(429, false, false)]
+    [InlineData(500, false, false)]
+    public async Task Invoke_AnswerThatIsNoWork_TeachesNothing(int status, bool fallback, bool teaches)
+    {
+        await using Pipeline pipeline = Pipeline.Create();
+        pipeline.Handler = context =>
+        {
+            context.Response.StatusCode = status;
+            if (fallback)
+            {
+                context.Features.Set(AspNetCore.Features.FallbackAnswered.Instance);
+            }
+
+            return Task.CompletedTask;
+        };
+        for (int i = 0; i < 500; i++)
+        {
+            await pipeline.InvokeAsync(pipeline.Request("/any"));
+        }
+
+        int before = pipeline.Admission.LimitOf(Priority.Normal);
+        for (int tick = 0; tick < 12; tick++)
+        {
+            // Hot, so that the limit is what was learnt of throughput and time; or the least there is.
+            ((ITickListener)pipeline.Admission).Tick(new SystemSample(tick * 100, 100, 1, 0, 0, 0), PressureLevel.Normal, 0);
+        }
+
+        Assert.True(pipeline.Admission.IsHot);
+        Assert.Equal(teaches, pipeline.Admission.MaxPass > 0);
+        Assert.True(pipeline.Admission.LimitOf(Priority.Normal) <= before);
     }
 
     [Theory]
@@ -138,6 +196,31 @@ public sealed class AdmissionMiddlewareTests
         await using WebApplication app = builder.Build();
         var error = Assert.Throws<InvalidOperationException>(() => app.UseAdmission());
         Assert.Contains("AddAdmission()", error.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Throws for whoever touches it.</summary>
+    private sealed class Untouchable : IServiceProvidersFeature, IHttpAuthenticationFeature
+    {
+        public IServiceProvider RequestServices
+        {
+            get => throw new InvalidOperationException("a service was resolved");
+            set => throw new InvalidOperationException("services were set");
+        }
+
+        public System.Security.Claims.ClaimsPrincipal? User
+        {
+            get => throw new InvalidOperationException("the user was asked for");
+            set => throw new InvalidOperationException("the user was set");
+        }
+
+        internal sealed class Stream : MemoryStream
+        {
+            public override int ReadByte() => throw new InvalidOperationException("the body was read");
+
+            public override int Read(Span<byte> buffer) => throw new InvalidOperationException("the body was read");
+
+            public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => throw new InvalidOperationException("the body was read");
+        }
     }
 
     private sealed class Pipeline : IAsyncDisposable

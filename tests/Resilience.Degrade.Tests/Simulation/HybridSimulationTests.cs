@@ -121,6 +121,21 @@ public sealed class HybridSimulationTests
         Assert.True(outcome.CriticalSuccess >= 0.98, outcome.ToString());
     }
 
+    /// <summary>
+    /// Clients that ask three times each make an overload of three one of seven. Their throttle keeps what is hopeless at home, and the service does as much as before.
+    /// </summary>
+    [Fact]
+    public void RetryStorm_ClientThrottle_KeepsTheSurplusAtHome()
+    {
+        Scenario storm = new() { Cores = 2, Seconds = 40, MeasureFrom = 15, Attempts = 3, Load = static at => at < 5 ? 0.7 : 3 };
+        Outcome without = Run(storm);
+        Outcome with = Run(storm with { Throttle = time => new ClientThrottle(new ClientThrottleOptions { Window = TimeSpan.FromSeconds(10) }, time, new Random(1)) });
+        Assert.True(without.Sent > 5 * 500 * 24, $"{without.Sent} sent");
+        Assert.True(with.Sent < 0.5 * without.Sent, $"{with.Sent} of {without.Sent} sent");
+        Assert.True(with.Goodput >= without.Goodput - 0.02, $"{with} against {without}");
+        Assert.True(without.CriticalSuccess >= 0.98, without.ToString());
+    }
+
     [Fact]
     public void PoolBottleneck_IdleCpu_HoldsGoodputAndCriticalWork()
     {

@@ -43,11 +43,17 @@ internal sealed record Scenario
     /// <summary>How many connections the input/output needs; unbounded when <see langword="null"/>.</summary>
     public int? Pool { get; init; }
 
+    /// <summary>How often a client asks in all, 100 ms apart, when it is refused or answered too late.</summary>
+    public int Attempts { get; init; } = 1;
+
+    /// <summary>Makes the throttle of the clients for the clock of the simulation; none when <see langword="null"/>.</summary>
+    public Func<TimeProvider, ClientThrottle>? Throttle { get; init; }
+
     public double CapacityPerSecond => Cores / CpuMs * 1_000;
 }
 
 /// <summary>What came of it, within the measured span.</summary>
-internal sealed record Outcome(double Goodput, double CriticalSuccess, double RefusedShare, long Refused, long Arrived, IReadOnlyList<(double At, bool Hot, double Cap, double MinRt, double MaxPass, int Inside, double Cpu, long Refused)> Ticks)
+internal sealed record Outcome(double Goodput, double CriticalSuccess, double RefusedShare, long Refused, long Arrived, long Sent, IReadOnlyList<(double At, bool Hot, double Cap, double MinRt, double MaxPass, int Inside, double Cpu, long Refused)> Ticks)
 {
     public override string ToString() => FormattableString.Invariant($"goodput {Goodput:0.000} critical {CriticalSuccess:P1} refused {RefusedShare:P2}");
 }
@@ -63,6 +69,7 @@ internal sealed record Outcome(double Goodput, double CriticalSuccess, double Re
 internal sealed class OverloadSimulation
 {
     private const double TickMs = 100;
+    private const double RetryMs = 100;
 
     private readonly Scenario _scenario;
     private readonly IDoor _door;
@@ -70,6 +77,8 @@ internal sealed class OverloadSimulation
     private readonly PriorityQueue<Job, double> _running = new(); // by finish in virtual milliseconds
     private readonly PriorityQueue<Job, double> _waiting = new(); // in input/output, by its end
     private readonly Queue<Job> _pooled = new(); // waits for a connection
+    private readonly PriorityQueue<(Priority Priority, int Attempt), double> _retries = new(); // by when
+    private readonly ClientThrottle? _throttle;
     private double _now;
     private double _virtual;
     private double _busyMs;
@@ -87,6 +96,7 @@ internal sealed class OverloadSimulation
         _scenario = scenario;
         _door = door;
         _random = new Random(scenario.Seed);
+        _throttle = scenario.Throttle?.Invoke(new SimulatedTime(this));
     }
 
     public static Outcome Run(Scenario scenario, IDoor? door = null) => new OverloadSimulation(scenario, door ?? new HybridDoor(scenario.Cores)).Run();
@@ -105,7 +115,8 @@ internal sealed class OverloadSimulation
         {
             double cpuDone = _running.Count == 0 ? double.MaxValue : Math.Max(_now, _pausedUntil) + ((_running.Peek().Finish - _virtual) * Math.Max(1, (double)_running.Count / _scenario.Cores));
             double ioDone = _waiting.TryPeek(out _, out double io) ? io : double.MaxValue;
-            double next = Math.Min(Math.Min(Math.Min(nextArrival, nextTick), Math.Min(cpuDone, ioDone)), Math.Min(nextPause, burst));
+            double retry = _retries.TryPeek(out _, out double again) ? again : double.MaxValue;
+            double next = Math.Min(Math.Min(Math.Min(nextArrival, nextTick), Math.Min(cpuDone, ioDone)), Math.Min(Math.Min(nextPause, burst), retry));
             if (next > end)
             {
                 return tally.Result(ticks);
@@ -120,6 +131,11 @@ internal sealed class OverloadSimulation
             else if (next == ioDone)
             {
                 OnIoDone(_waiting.Dequeue());
+            }
+            else if (next == retry)
+            {
+                (Priority priority, int attempt) = _retries.Dequeue();
+                Send(priority, attempt, tally);
             }
             else if (next == nextArrival)
             {
@@ -181,17 +197,39 @@ internal sealed class OverloadSimulation
         double draw = _random.NextDouble();
         Priority priority = draw < 0.05 ? Priority.Critical : draw < 0.30 ? Priority.Normal : Priority.Low;
         tally.Arrived(_now, priority);
+        Send(priority, 1, tally);
+    }
+
+    private void Send(Priority priority, int attempt, Tally tally)
+    {
+        if (_throttle?.TryBegin() == false)
+        {
+            tally.Refused(_now); // given up at the client
+            return;
+        }
+
+        tally.Sent(_now);
         if (!_door.Admit(priority, _inside, _criticalInside))
         {
             _refusedInTick++;
             tally.Refused(_now);
-            Enqueue(new Job(priority, _now) { Stage = Stage.Refusal }, _scenario.RefusalMs);
+            Enqueue(new Job(priority, _now, attempt) { Stage = Stage.Refusal }, _scenario.RefusalMs);
+            Answered(priority, attempt, isGood: false);
             return;
         }
 
         _inside++;
         _criticalInside += priority == Priority.Critical ? 1 : 0;
-        Enqueue(new Job(priority, _now), _scenario.CpuMs / 2 * _scenario.CpuFactor(_now / 1_000));
+        Enqueue(new Job(priority, _now, attempt), _scenario.CpuMs / 2 * _scenario.CpuFactor(_now / 1_000));
+    }
+
+    private void Answered(Priority priority, int attempt, bool isGood)
+    {
+        _throttle?.Report(isGood);
+        if (!isGood && attempt < _scenario.Attempts)
+        {
+            _retries.Enqueue((priority, attempt + 1), _now + RetryMs);
+        }
     }
 
     private void Enqueue(Job job, double work)
@@ -226,6 +264,7 @@ internal sealed class OverloadSimulation
                 _rtSum += rt;
                 bool inTime = rt <= _scenario.DeadlineMs;
                 _door.Done(rt, _inside, inTime);
+                Answered(job.Priority, job.Attempt, inTime);
                 if (inTime)
                 {
                     tally.Succeeded(_now, job.ArrivedAt, job.Priority);
@@ -268,8 +307,18 @@ internal sealed class OverloadSimulation
         Refusal,
     }
 
-    private sealed class Job(Priority priority, double arrivedAt)
+    /// <summary>The clock of the simulation, for what reads one.</summary>
+    private sealed class SimulatedTime(OverloadSimulation simulation) : TimeProvider
     {
+        public override long TimestampFrequency => 1_000_000;
+
+        public override long GetTimestamp() => (long)(simulation._now * 1_000);
+    }
+
+    private sealed class Job(Priority priority, double arrivedAt, int attempt)
+    {
+        public int Attempt => attempt;
+
         public Priority Priority => priority;
 
         public double ArrivedAt => arrivedAt;
@@ -288,6 +337,7 @@ internal sealed class OverloadSimulation
         // Whoever arrives in the last second may still be under way when the simulation ends.
         private readonly double _to = Math.Min(scenario.MeasureTo, scenario.Seconds - (scenario.DeadlineMs / 1_000)) * 1_000;
         private long _arrived;
+        private long _sent;
         private long _refused;
         private long _critical;
         private long _criticalDone;
@@ -301,6 +351,8 @@ internal sealed class OverloadSimulation
                 _critical += priority == Priority.Critical ? 1 : 0;
             }
         }
+
+        public void Sent(double now) => _sent += IsMeasured(now) ? 1 : 0;
 
         public void Refused(double now) => _refused += IsMeasured(now) ? 1 : 0;
 
@@ -316,6 +368,7 @@ internal sealed class OverloadSimulation
             _arrived == 0 ? 0 : (double)_refused / _arrived,
             _refused,
             _arrived,
+            _sent,
             ticks);
 
         private bool IsMeasured(double time) => time >= _from && time < _to;

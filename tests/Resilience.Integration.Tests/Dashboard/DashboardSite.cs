@@ -46,7 +46,7 @@ public sealed class DashboardSite : IAsyncDisposable
     public static async Task<DashboardSite> StartAsync(int caches = 2, Action<WebApplicationBuilder>? add = null, Action<WebApplication>? use = null)
     {
         var clock = new ManualTimeProvider(new DateTimeOffset(2030, 1, 1, 3, 0, 0, TimeSpan.Zero));
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "shop" });
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddSingleton<TimeProvider>(clock);

@@ -38,6 +38,7 @@ internal static partial class ConfigurationReference
         }).Build();
         var services = new ServiceCollection();
         services.AddResilienceKit(configuration, kit => kit.AddPool("<name>", _ => new ResourceFactory<object>(_ => new ValueTask<object>(new object()))));
+        services.AddRedisRateLimiter("<name>");
         return services
             .Select(descriptor => descriptor.IsKeyedService ? null : descriptor.ImplementationInstance as SettingsRegistration)
             .OfType<SettingsRegistration>()

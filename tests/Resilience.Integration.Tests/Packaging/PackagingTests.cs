@@ -51,6 +51,19 @@ public sealed class PackagingTests(PackedPackages packages)
         Assert.Contains(reader.ReadDebugDirectory(), entry => entry.Type == DebugDirectoryEntryType.Reproducible);
     }
 
+    /// <summary>The generator of feature decorators is no package of its own: it is where the compiler looks for it, in Resilience.Degrade alone.</summary>
+    [Fact]
+    public void Files_Degrade_CarryTheGeneratorAsAnAnalyzer()
+    {
+        const string Generator = "analyzers/dotnet/cs/Resilience.Degrade.Generators.dll";
+        Assert.Equal([Generator], packages["Resilience.Degrade"].Files.Keys.Where(name => name.StartsWith("analyzers/", StringComparison.Ordinal)));
+        Assert.All(packages.Ids.Where(id => id != "Resilience.Degrade"), id => Assert.DoesNotContain(packages[id].Files.Keys, name => name.StartsWith("analyzers/", StringComparison.Ordinal)));
+        using var stream = new MemoryStream(packages["Resilience.Degrade"].Files[Generator]);
+        using var reader = new PEReader(stream);
+        MetadataReader metadata = reader.GetMetadataReader();
+        Assert.Contains(metadata.TypeDefinitions, type => metadata.GetString(metadata.GetTypeDefinition(type).Name) == "FeatureGenerator");
+    }
+
     [Theory]
     [MemberData(nameof(Projects.Rows), MemberType = typeof(Projects))]
     public void Readme_Package_SaysWhatItIsForWithAnExampleOptionsAndTelemetry(string id)

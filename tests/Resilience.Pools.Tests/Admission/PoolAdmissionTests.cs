@@ -56,4 +56,72 @@ public sealed class PoolAdmissionTests
         PoolRejectedException exception = await Assert.ThrowsAsync<PoolRejectedException>(async () => await pool.AcquireAsync());
         Assert.True(exception.RetryAfter > TimeSpan.Zero);
     }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(101)]
+    [InlineData(149)]
+    [InlineData(150)]
+    [InlineData(12_345)]
+    [InlineData(10_000_000)]
+    public void Replenishment_AnyRate_IsThatRateInWholeTokens(int permitsPerSecond)
+    {
+        (int tokens, TimeSpan period) = PoolAdmission.Replenishment(permitsPerSecond);
+        Assert.Equal(permitsPerSecond, tokens / period.TotalSeconds, permitsPerSecond * 0.001);
+        Assert.True(tokens >= 1 && period >= TimeSpan.FromMilliseconds(9.9));
+    }
+
+    [Fact]
+    public async Task DrainAsync_CallersWaitForPermits_TheyAreRefusedAtOnce()
+    {
+        using var limiter = new ConcurrencyLimiter(new ConcurrencyLimiterOptions { PermitLimit = 1, QueueLimit = 1 });
+        using RateLimitLease taken = limiter.AttemptAcquire();
+        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { AcquireTimeout = Timeout.InfiniteTimeSpan }, admission: new PoolAdmission(limiter));
+        Task<PoolLease<Resource>> waiting = pool.AcquireAsync().AsTask();
+        await pool.DrainAsync();
+        await Assert.ThrowsAsync<PoolClosedException>(() => waiting.WaitAsync(TimeSpan.FromMinutes(1)));
+        await Assert.ThrowsAsync<PoolClosedException>(async () => await pool.AcquireAsync());
+    }
+
+    [Fact]
+    public async Task DrainAsync_LimiterOfTheOptions_EndsWithThePool()
+    {
+        var options = new PoolOptions();
+        options.RateLimit.PermitsPerSecond = 10;
+        var pool = new ResourcePool<Resource>("test", _factory, options);
+        (await pool.AcquireAsync()).Dispose();
+        await pool.DrainAsync();
+        await Assert.ThrowsAsync<PoolClosedException>(async () => await pool.AcquireAsync());
+    }
+
+    [Fact]
+    public async Task AcquireAsync_DeadlineEndsTheWaitForAPermit_TellsWhenToComeBack()
+    {
+        var time = new ManualTimeProvider();
+        using var limiter = new TokenBucketRateLimiter(new TokenBucketRateLimiterOptions { TokenLimit = 1, TokensPerPeriod = 1, ReplenishmentPeriod = TimeSpan.FromHours(1), AutoReplenishment = false, QueueLimit = 5 });
+        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { AcquireTimeout = TimeSpan.FromSeconds(2) }, time, admission: new PoolAdmission(limiter));
+        (await pool.AcquireAsync()).Dispose();
+        Task<PoolLease<Resource>> waiting = pool.AcquireAsync().AsTask();
+        await Eventually.TrueAsync(() =>
+        {
+            time.Advance(TimeSpan.FromSeconds(0.5));
+            return waiting.IsCompleted;
+        }, "the deadline");
+        Assert.Equal(TimeSpan.FromHours(1), (await Assert.ThrowsAsync<PoolRejectedException>(() => waiting)).RetryAfter);
+    }
+
+    [Fact]
+    public async Task AcquireAsync_RefusedWithItsStackTaken_TheNextCallerIsNotBlamedForIt()
+    {
+        using var limiter = new ConcurrencyLimiter(new ConcurrencyLimiterOptions { PermitLimit = 1, QueueLimit = 0 });
+        await using var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { LeakStackSampling = 2 }, admission: new PoolAdmission(limiter));
+        using (limiter.AttemptAcquire())
+        {
+            await Assert.ThrowsAsync<PoolRejectedException>(async () => await pool.AcquireAsync());
+        }
+
+        using PoolLease<Resource> lease = await pool.AcquireAsync();
+        Assert.Null(Assert.Single(pool.Snapshot().Holders).Stack);
+    }
 }

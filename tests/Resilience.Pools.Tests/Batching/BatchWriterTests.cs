@@ -176,6 +176,63 @@ public sealed class BatchWriterTests
     }
 
     [Fact]
+    public async Task DrainAsync_SinkHeedsNoToken_EndsAndHandsOverEveryItem()
+    {
+        var abandoned = new ConcurrentQueue<int>();
+        IReadOnlyList<int>? kept = null;
+        var never = new TaskCompletionSource();
+        var writer = new BatchWriter<int>("test", (batch, _) =>
+        {
+            kept = batch;
+            return new ValueTask(never.Task);
+        }, new() { MaxBatch = 2 }, (batch, _) =>
+        {
+            foreach (int item in batch)
+            {
+                abandoned.Enqueue(item);
+            }
+        });
+        for (int i = 0; i < 5; i++)
+        {
+            await writer.WriteAsync(i);
+        }
+
+        await Eventually.TrueAsync(() => kept is not null, "the first batch in the sink's hands");
+        Assert.Equal(new BatchDrainResult(0, 5, 0), await writer.DrainAsync(TimeSpan.FromMilliseconds(50)).WaitAsync(TimeSpan.FromMinutes(1)));
+        Assert.Equal(Enumerable.Range(0, 5), abandoned);
+
+        // It still has the list, and what is in it must not change under its hands.
+        Assert.Equal([0, 1], kept);
+        never.SetResult();
+    }
+
+    [Fact]
+    public async Task WriteAsync_WaitedThroughALongWrite_DoesNotWaitForAnotherInterval()
+    {
+        var gate = new TaskCompletionSource();
+        int writes = 0;
+        await using BatchWriter<int> writer = Make(new() { MaxBatch = 100, FlushInterval = TimeSpan.FromSeconds(5) }, write: async (batch, _) =>
+        {
+            if (Interlocked.Increment(ref writes) == 1)
+            {
+                await gate.Task;
+            }
+
+            _batches.Enqueue([.. batch]);
+        });
+        await writer.WriteAsync(1);
+        await Eventually.TrueAsync(() =>
+        {
+            _time.Advance(TimeSpan.FromSeconds(1));
+            return Volatile.Read(ref writes) == 1;
+        }, "the first batch in the sink's hands");
+        await writer.WriteAsync(2);
+        _time.Advance(TimeSpan.FromSeconds(6));
+        gate.SetResult();
+        await Eventually.TrueAsync(() => writer.Written == 2, "the second batch, though the clock stands still");
+    }
+
+    [Fact]
     public async Task Write_WithPipeline_AbandonsWhatThePipelineGivesUpOn()
     {
         int attempts = 0;

@@ -320,6 +320,53 @@ public sealed class AcquireTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task AcquireAsync_QueueWasEmptyForLong_NewcomerHasItsWholeTimeout()
+    {
+        // A queue that was last empty long ago, because it has been empty ever since, does not stand.
+        ResourcePool<Resource> pool = Make(new() { MaxSize = 1, WaiterOrder = WaiterOrder.AdaptiveLifo, AcquireTimeout = TimeSpan.FromSeconds(2), LeakThreshold = Timeout.InfiniteTimeSpan });
+        PoolLease<Resource> holder = await pool.AcquireAsync();
+        Task<PoolLease<Resource>> first = pool.AcquireAsync().AsTask();
+        holder.Dispose();
+        holder = await first;
+        _time.Advance(TimeSpan.FromSeconds(10));
+        Task<PoolLease<Resource>> newcomer = pool.AcquireAsync().AsTask();
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.False(newcomer.IsCompleted);
+        holder.Dispose();
+        (await newcomer).Dispose();
+    }
+
+    [Fact]
+    public async Task AcquireAsync_PrioritiesOff_ServesInOrderOfArrival()
+    {
+        ResourcePool<Resource> pool = Make(new() { MaxSize = 1, Priorities = false });
+        PoolLease<Resource> holder = await pool.AcquireAsync();
+        Task<PoolLease<Resource>> bulk = pool.AcquireAsync(new PoolRequest { Priority = Priority.Bulk }).AsTask();
+        Task<PoolLease<Resource>> critical = pool.AcquireAsync(new PoolRequest { Priority = Priority.Critical }).AsTask();
+        holder.Dispose();
+        using (PoolLease<Resource> served = await bulk)
+        {
+            Assert.False(critical.IsCompleted);
+        }
+
+        (await critical).Dispose();
+    }
+
+    [Fact]
+    public async Task AcquireAsync_RoomForNobodyButAPlaceIsBeingRemade_IsNotRefused()
+    {
+        var destroy = new TaskCompletionSource();
+        _factory.OnDestroy = _ => new ValueTask(destroy.Task);
+        ResourcePool<Resource> pool = Make(new() { MaxSize = 1, MaxWaiters = 0 });
+        PoolLease<Resource> broken = await pool.AcquireAsync();
+        broken.Invalidate();
+        broken.Dispose();
+        Task<PoolLease<Resource>> waiting = pool.AcquireAsync().AsTask();
+        destroy.SetResult();
+        (await waiting).Dispose();
+    }
+
+    [Fact]
     public async Task AcquireAsync_ThousandsWait_AllAreServed()
     {
         ResourcePool<Resource> pool = Make(new() { MaxSize = 4, MaxWaiters = 10_000, AcquireTimeout = Timeout.InfiniteTimeSpan });
@@ -391,6 +438,32 @@ public sealed class AcquireTests : IAsyncDisposable
         (await pool.AcquireAsync()).Dispose();
         AllocationAssert.AtMost(0, () => pool.AcquireAsync().GetAwaiter().GetResult().Dispose());
         AllocationAssert.AtMost(0, () => pool.RunAsync(static (_, _, _) => default(ValueTask), 0));
+    }
+
+    [Fact]
+    public async Task AcquireAsync_NestedInProduction_IsNamedFromTheSecondExhaustionOn()
+    {
+        ResourcePool<Resource> pool = Make(new() { MaxSize = 1, AcquireTimeout = TimeSpan.FromSeconds(1), LeakThreshold = Timeout.InfiniteTimeSpan });
+        Assert.False(await IsNamedAsync());
+        Assert.True(await IsNamedAsync());
+
+        // Looking for it costs; it ends when there was no exhaustion for a while.
+        for (int i = 0; i < 200; i++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(0.5));
+        }
+
+        Assert.False(await IsNamedAsync());
+
+        async Task<bool> IsNamedAsync()
+        {
+            PoolLease<Resource> outer = await pool.AcquireAsync();
+            Task<PoolLease<Resource>> inner = pool.AcquireAsync().AsTask();
+            _time.Advance(TimeSpan.FromSeconds(2));
+            PoolExhaustedException exception = await Assert.ThrowsAsync<PoolExhaustedException>(() => inner);
+            outer.Dispose();
+            return exception.IsNestedAcquire;
+        }
     }
 
     private static Task RunInCleanContextAsync(Action action)

@@ -199,6 +199,28 @@ public sealed class LifecycleTests
     }
 
     [Fact]
+    public async Task Apply_MinIdleRaisedOnAQuietPool_MakesThem()
+    {
+        ResourcePool<Resource> pool = Make(new() { MaxSize = 5 });
+        await pool.StartAsync();
+        Assert.Equal(0, _factory.Attempts);
+        pool.Apply(new PoolOptions { MaxSize = 5, MinIdle = 3 });
+        await Eventually.TrueAsync(() => pool.Snapshot().Idle == 3, "three idle ones");
+        await DrainAsync(pool);
+    }
+
+    [Fact]
+    public async Task DrainAsync_HostIsOutOfPatience_TakesLeasesAwayAtOnce()
+    {
+        ResourcePool<Resource> pool = Make(new() { MaxSize = 2 });
+        PoolLease<Resource> kept = await pool.AcquireAsync();
+        PoolDrainResult result = await pool.DrainAsync(TimeSpan.FromMinutes(5), new CancellationToken(canceled: true));
+        Assert.Equal(1, result.Reclaimed);
+        Assert.False(kept.IsValid);
+        await Eventually.TrueAsync(() => _factory.Alive == 0, "the end of what was taken away");
+    }
+
+    [Fact]
     public async Task Resize_Smaller_GivesUpIdleNowAndLeasedOnReturn()
     {
         ResourcePool<Resource> pool = Make(new() { MaxSize = 4 });

@@ -179,6 +179,45 @@ public sealed class CreationTests
     }
 
     [Fact]
+    public async Task ValidateOnReturn_ResourceIsBroken_IsDestroyedBeforeAnybodyLeasesIt()
+    {
+        ResourcePool<Resource> pool = Make(new() { MaxSize = 1, ValidateOnReturn = true, ValidateOnAcquireAfter = Timeout.InfiniteTimeSpan });
+        using (PoolLease<Resource> lease = await pool.AcquireAsync())
+        {
+            lease.Resource.IsBroken = true;
+        }
+
+        using (PoolLease<Resource> next = await pool.AcquireAsync())
+        {
+            Assert.Equal((2, 1, 1), (next.Resource.Id, _factory.Validated, _factory.Destroyed));
+        }
+
+        await Eventually.TrueAsync(() => pool.Snapshot().Idle == 1 && _factory.Validated == 2, "the good one's validation");
+        Assert.Equal(1, _factory.Destroyed);
+    }
+
+    [Fact]
+    public async Task Reset_TakesTooLong_ItsTokenIsCancelledAndTheResourceIsReplaced()
+    {
+        CancellationToken seen = default;
+        _factory.OnReset = (_, token) =>
+        {
+            seen = token;
+            return new ValueTask<bool>(new TaskCompletionSource<bool>().Task);
+        };
+        ResourcePool<Resource> pool = Make(new() { MaxSize = 1, ValidateTimeout = TimeSpan.FromSeconds(1), AcquireTimeout = TimeSpan.FromMinutes(10) });
+        (await pool.AcquireAsync()).Dispose();
+        Task<PoolLease<Resource>> waiting = pool.AcquireAsync().AsTask();
+        await Eventually.TrueAsync(() =>
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(100));
+            return waiting.IsCompleted;
+        }, "the replacement");
+        Assert.True(seen.IsCancellationRequested);
+        Assert.Equal(2, (await waiting).Resource.Id);
+    }
+
+    [Fact]
     public async Task Reset_SaysNo_ResourceIsReplaced()
     {
         _factory.OnReset = static (resource, _) => new(resource.Id != 1);

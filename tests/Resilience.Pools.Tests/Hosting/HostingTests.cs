@@ -123,6 +123,55 @@ public sealed class HostingTests
     }
 
     [Fact]
+    public async Task Health_LeakWasReclaimed_IsRememberedForAWhile()
+    {
+        var time = new ManualTimeProvider();
+        var pool = new ResourcePool<Resource>("db", _factory, new PoolOptions { MaxSize = 1, LeakThreshold = TimeSpan.FromSeconds(5), LeakAction = LeakAction.Reclaim }, time);
+        var check = new PoolHealthCheck(pool, () => TimeSpan.FromSeconds(5));
+        var context = new HealthCheckContext { Registration = new HealthCheckRegistration("pool:db", check, null, null) };
+        await pool.AcquireAsync();
+        time.Advance(TimeSpan.FromSeconds(6));
+        Assert.Equal(1, pool.Snapshot().Reclaims);
+        HealthCheckResult result = await check.CheckHealthAsync(context);
+        Assert.Equal(HealthStatus.Degraded, result.Status);
+        Assert.Contains("A leak was seen", result.Description, StringComparison.Ordinal);
+        time.Advance(TimeSpan.FromMinutes(6));
+        Assert.Equal(HealthStatus.Healthy, (await check.CheckHealthAsync(context)).Status);
+    }
+
+    [Fact]
+    public async Task Host_OutOfPatience_StopsWithoutAnException()
+    {
+        var abandoned = new List<int>();
+        await using ServiceProvider services = Build(all =>
+        {
+            all.AddBatchWriter<int>("audit", _ => static (_, _) => new ValueTask(new TaskCompletionSource().Task), _ => (batch, _) => abandoned.AddRange(batch), options => options.MaxBatch = 1);
+            all.AddResourcePool<Resource>("db", _ => _factory);
+            all.AddKeyedResourcePool<string, Resource>("tenants", _ => _ => _factory);
+        });
+        PoolLease<Resource> kept = await services.GetRequiredKeyedService<ResourcePool<Resource>>("db").AcquireAsync();
+        PoolLease<Resource> tenants = await services.GetRequiredKeyedService<KeyedResourcePool<string, Resource>>("tenants").AcquireAsync("a");
+        await services.GetRequiredKeyedService<BatchWriter<int>>("audit").WriteAsync(7);
+        IHostedService host = Assert.Single(services.GetServices<IHostedService>(), service => service is PoolsHost);
+        await ((IHostedLifecycleService)host).StoppedAsync(new CancellationToken(canceled: true)).WaitAsync(TimeSpan.FromMinutes(1));
+        Assert.Equal([7], abandoned);
+        Assert.False(kept.IsValid || tenants.IsValid);
+    }
+
+    [Fact]
+    public async Task AddKeyedResourcePool_Configured_ReadsDefaultsAndHasAHealthCheckThatOnlyDegrades()
+    {
+        var failing = new Factory { OnCreate = static _ => throw new IOException() };
+        await using ServiceProvider services = Build(all => all.AddKeyedResourcePool<string, Resource>("smtp", _ => key => key == "down" ? failing : _factory), ("Resilience:Pools:Default:BreakAfter", "1"), ("Resilience:Pools:smtp:MaxSize", "1"));
+        var pool = services.GetRequiredKeyedService<KeyedResourcePool<string, Resource>>("smtp");
+        await Assert.ThrowsAsync<PoolUnavailableException>(async () => await pool.AcquireAsync("down"));
+        using PoolLease<Resource> lease = await pool.AcquireAsync("up");
+        Assert.Equal(1, pool.Snapshot("up")!.MaxSize);
+        HealthReport report = await services.GetRequiredService<HealthCheckService>().CheckHealthAsync();
+        Assert.Equal(HealthStatus.Degraded, report.Entries["pool:smtp"].Status);
+    }
+
+    [Fact]
     public async Task AddPooledDbDataSource_ByName_IsADbDataSource()
     {
         await using ServiceProvider services = Build(all => all.AddPooledDbDataSource("shop", _ => () => new Npgsql.NpgsqlConnection("Host=nowhere;Pooling=false")));

@@ -60,6 +60,48 @@ public sealed class KeyedPoolTests
     }
 
     [Fact]
+    public async Task Keys_Vanish_TotalsDoNotFall()
+    {
+        var time = new ManualTimeProvider();
+        KeyedResourcePool<string, Resource> pool = Make(perKey: 1, total: 10, time);
+        for (int i = 0; i < 3; i++)
+        {
+            PoolLease<Resource> lease = await pool.AcquireAsync("a");
+            lease.Dispose();
+            lease.Dispose();
+            time.Advance(TimeSpan.FromSeconds(91));
+            Assert.Equal(0, pool.KeyCount);
+            Assert.Equal((i + 1L, i + 1L), (pool.Snapshot().Created, pool.Snapshot().StaleReturns));
+        }
+
+        await Eventually.TrueAsync(() => pool.Snapshot() is { Open: 0, Destroyed: 3 }, "the end of what the keys had");
+    }
+
+    [Fact]
+    public async Task RunAsync_OneKey_LeasesTagsAndReturns()
+    {
+        await using KeyedResourcePool<string, Resource> pool = Make(perKey: 1, total: 10);
+        Assert.False(pool.TryAcquire("a", out _));
+        Assert.Equal(0, pool.KeyCount);
+        Resource? seen = null;
+        await pool.RunAsync("a", (resource, state, _) =>
+        {
+            seen = resource;
+            return state;
+        }, Task.CompletedTask);
+        Assert.Equal(9, await pool.RunAsync("a", static (_, state, _) => Task.FromResult(state + 2), 7));
+        Assert.True(pool.TryAcquire("a", out PoolLease<Resource> taken));
+        Assert.Same(seen, taken.Resource);
+        taken.Dispose();
+        await Assert.ThrowsAsync<IOException>(async () => await pool.RunAsync("a", static (_, _, _) => Task.FromException(new IOException()), 0));
+        await Eventually.TrueAsync(() => seen!.IsDestroyed, "the broken one's end");
+        using PoolLease<Resource> tagged = await pool.AcquireAsync("a", new PoolRequest { Tag = "invoice" });
+        Assert.Equal("invoice", Assert.Single(pool.Snapshot().Holders).Tag);
+        await pool.ClearKeyAsync("a");
+        await pool.ClearKeyAsync("nobody");
+    }
+
+    [Fact]
     public async Task Stress_ManyKeysUnderOneBound_TotalHoldsAndNobodyHangs()
     {
         KeyedResourcePool<string, Resource> pool = Make(perKey: 3, total: 5);
@@ -111,16 +153,57 @@ public sealed class KeyedPoolTests
         Assert.InRange(first.MostOpen, 1, 3);
     }
 
+    /// <summary>One server accepts and says nothing: its own mails fail in time, and the other server's do not notice.</summary>
+    [Fact]
+    public async Task Smtp_OneServerIsSilent_TheOthersDeliver()
+    {
+        await using var silent = new MailServer(hangsUpAfter: int.MaxValue, greets: false);
+        await using var sound = new MailServer(hangsUpAfter: int.MaxValue);
+        await using var pool = new KeyedResourcePool<int, MailClient>("smtp", port => new MailFactory(port), new KeyedPoolOptions
+        {
+            PerKey = new PoolOptions { MaxSize = 2, CreateTimeout = TimeSpan.FromMilliseconds(300), AcquireTimeout = TimeSpan.FromSeconds(2), BreakAfter = 2 },
+            MaxTotal = 4,
+        });
+        Task[] lost = [.. Enumerable.Range(0, 10).Select(i => Task.Run(() => SendAsync(silent.Port, $"lost {i}")))];
+        await Task.WhenAll(Enumerable.Range(0, 50).Select(i => Task.Run(() => SendAsync(sound.Port, $"mail {i}"))));
+        Assert.Equal(50, sound.Mails);
+        foreach (Task mail in lost)
+        {
+            Assert.True(await Record.ExceptionAsync(() => mail) is PoolUnavailableException or PoolExhaustedException);
+        }
+
+        Assert.Equal(0, silent.Mails);
+        Assert.InRange(silent.MostOpen, 1, 2);
+
+        async Task SendAsync(int port, string mail)
+        {
+            for (int attempt = 0; ; attempt++)
+            {
+                try
+                {
+                    await pool.RunAsync(port, static (client, text, _) => client.SendAsync(text), mail);
+                    return;
+                }
+                catch (PoolExhaustedException) when (port == sound.Port && attempt < 20)
+                {
+                    // A machine that is this slow says nothing about the pool.
+                }
+            }
+        }
+    }
+
     private sealed class MailServer : IAsyncDisposable
     {
         private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
         private readonly Task _accepting;
         private readonly int _hangsUpAfter;
+        private readonly bool _greets;
         private int _open;
 
-        public MailServer(int hangsUpAfter)
+        public MailServer(int hangsUpAfter, bool greets = true)
         {
             _hangsUpAfter = hangsUpAfter;
+            _greets = greets;
             _listener.Start();
             _accepting = AcceptAsync();
         }
@@ -164,6 +247,12 @@ public sealed class KeyedPoolTests
                 {
                     using var reader = new StreamReader(client.GetStream());
                     await using var writer = new StreamWriter(client.GetStream()) { AutoFlush = true };
+                    if (!_greets)
+                    {
+                        await reader.ReadLineAsync();
+                        return;
+                    }
+
                     await writer.WriteLineAsync("220 ready");
                     for (int mails = 0; mails < _hangsUpAfter && await reader.ReadLineAsync() is not null; mails++)
                     {
@@ -212,10 +301,18 @@ public sealed class KeyedPoolTests
         public async ValueTask<MailClient> CreateAsync(CancellationToken cancellationToken)
         {
             var tcp = new TcpClient();
-            await tcp.ConnectAsync(IPAddress.Loopback, port, cancellationToken);
-            var client = new MailClient(tcp);
-            await client.GreetAsync(cancellationToken);
-            return client;
+            try
+            {
+                await tcp.ConnectAsync(IPAddress.Loopback, port, cancellationToken);
+                var client = new MailClient(tcp);
+                await client.GreetAsync(cancellationToken);
+                return client;
+            }
+            catch
+            {
+                tcp.Dispose();
+                throw;
+            }
         }
     }
 }

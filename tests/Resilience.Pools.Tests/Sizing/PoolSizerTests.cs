@@ -1,3 +1,5 @@
+using Resilience.TestKit;
+
 namespace Resilience.Pools.Tests.Sizing;
 
 public sealed class PoolSizerTests
@@ -49,6 +51,33 @@ public sealed class PoolSizerTests
         }
 
         Assert.Equal(20, sizer.Size);
+    }
+
+    [Fact]
+    public async Task Pool_LeasesGetLonger_FindsASmallerLimitAndSaysSo()
+    {
+        var time = new ManualTimeProvider();
+        using var log = new LogCollector();
+        var options = new PoolOptions { MaxSize = 10, LeakThreshold = Timeout.InfiniteTimeSpan };
+        options.AdaptiveSizing.Enabled = true;
+        options.AdaptiveSizing.MinSize = 2;
+        options.AdaptiveSizing.Window = TimeSpan.FromSeconds(1);
+        var pool = new ResourcePool<Resource>("test", new Factory(), options, time, log.CreateLogger("test"));
+        Assert.Equal(10, pool.Snapshot().Limit);
+        await LeaseAsync(times: 100, TimeSpan.FromMilliseconds(10));
+        Assert.Equal(10, pool.Snapshot().Limit);
+        await LeaseAsync(times: 100, TimeSpan.FromMilliseconds(200));
+        Assert.InRange(pool.Snapshot().Limit, 2, 9);
+        Assert.NotEmpty(log.WithId(2008));
+
+        async Task LeaseAsync(int times, TimeSpan held)
+        {
+            for (int i = 0; i < times; i++)
+            {
+                using PoolLease<Resource> lease = await pool.AcquireAsync();
+                time.Advance(held);
+            }
+        }
     }
 
     private void Run(PoolSizer sizer, int windows, double held, Func<int, int> leased, bool waiting, bool failing = false)

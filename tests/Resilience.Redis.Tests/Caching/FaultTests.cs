@@ -1,12 +1,26 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using Resilience.Caching;
+using Resilience.Caching.Guard;
+using Resilience.Degrade;
+using Resilience.Redis.Guard;
+using Resilience.Redis.Tests.Overrides;
 using Resilience.TestKit;
 
 namespace Resilience.Redis.Tests.Caching;
 
 public sealed class FaultTests
 {
+    /// <summary>What the README says.</summary>
+    private static readonly string Commands = File.ReadLines(Path.Combine(AppContext.BaseDirectory, "Resilience.Redis.README.md"))
+        .Single(line => line.StartsWith("`~<prefix>* &<prefix>* ", StringComparison.Ordinal)).Split('`')[1]["~<prefix>* &<prefix>* ".Length..];
+
+    /// <summary>Enough that few callers meet on the key whose read is the breaker's probe, for they wait with it.</summary>
+    private const int Keys = 500;
+
+    /// <summary>How long an outage lasts; half a minute in a nightly run.</summary>
+    private static readonly TimeSpan Outage = TimeSpan.FromSeconds(Environment.GetEnvironmentVariable("NIGHTLY") == "1" ? 30 : 1);
+
     [Theory]
     [InlineData("kill")]
     [InlineData("stall")]
@@ -18,7 +32,8 @@ public sealed class FaultTests
         await using ChaosProxy proxy = ChaosProxy.Start(server);
         await using RedisNode node = await RedisNode.StartAsync(proxy.Endpoint, "f:", options =>
         {
-            options.Expiration = TimeSpan.FromSeconds(30);
+            RedisNode.Impatient(options);
+            options.Expiration = TimeSpan.FromMinutes(5);
             options.LocalExpiration = TimeSpan.FromMilliseconds(20);
         });
         await node.UntilUpAsync();
@@ -34,7 +49,7 @@ public sealed class FaultTests
                 long began = Stopwatch.GetTimestamp();
                 try
                 {
-                    await node.GetAsync($"key{random.Next(50)}", () => $"v{Volatile.Read(ref version)}", ["tag"]);
+                    await node.GetAsync($"key{random.Next(Keys)}", () => $"v{Volatile.Read(ref version)}", ["tag"]);
                 }
                 catch (Exception exception)
                 {
@@ -67,7 +82,14 @@ public sealed class FaultTests
 
         await RedisNode.Until(() => node.Cache.Snapshot().SharedState != SharedTierState.Closed, "the breaker opens");
         waits.Clear();
-        await Task.Delay(1000, CancellationToken.None);
+        double stall;
+        using (var meter = StallMeter.Start())
+        {
+            await Task.Delay(Outage, CancellationToken.None);
+            await RedisNode.Until(() => waits.Count >= 2_000, "enough was read to tell");
+            stall = meter.Worst.TotalMilliseconds;
+        }
+
         double[] during = [.. waits.Order()];
 
         // Both invalidations happen while nothing can be written there.
@@ -89,7 +111,7 @@ public sealed class FaultTests
         }
 
         await RedisNode.Until(() => node.Cache.Snapshot() is { SharedState: SharedTierState.Closed, ReplaysPending: 0 }, "the breaker closes and all is made good");
-        for (int i = 0; i < 50; i++)
+        for (int i = 0; i < Keys; i++)
         {
             Assert.Equal("v2", await node.GetAsync($"key{i}", () => "v2", ["tag"]));
         }
@@ -98,16 +120,18 @@ public sealed class FaultTests
         await Task.WhenAll(callers);
         Assert.Empty(errors);
         await using RedisNode fresh = await RedisNode.StartAsync(server.Endpoint, "f:");
-        for (int i = 0; i < 50; i++)
+        for (int i = 0; i < Keys; i++)
         {
             Assert.Equal("v2", await fresh.GetAsync($"key{i}", () => "v2", ["tag"]));
         }
 
-        TestContext.Current.TestOutputHelper?.WriteLine($"{fault}: {during.Length} reads while open, p50 {during[during.Length / 2]:0.00} ms, p99 {during[(int)(during.Length * 0.99)]:0.00} ms, max {during[^1]:0} ms");
+        double p99 = during[(int)(during.Length * 0.99)];
+        TestContext.Current.TestOutputHelper?.WriteLine($"{fault}: {during.Length} reads while open, p50 {during[during.Length / 2]:0.00} ms, p99 {p99:0.00} ms, max {during[^1]:0} ms; the machine itself stalled for up to {stall:0} ms");
 
-        // A probe of the breaker may cost its caller the hard timeout (250 ms); nobody waits longer. The slack is for a machine of two cores.
-        Assert.True(during[^1] < 250 + 500, $"A read took {during[^1]:0} ms.");
-        Assert.True(during[(int)(during.Length * 0.9)] < 50, $"p90 of reads while the breaker was open: {during[(int)(during.Length * 0.9)]:0} ms.");
+        // A probe of the breaker may cost its caller the hard timeout; nobody waits longer, and nearly all as long as for a load. What the machine
+        // itself was late by in the meantime is not the cache's.
+        Assert.True(during[^1] < 250 + 100 + (2 * stall), $"A read took {during[^1]:0} ms.");
+        Assert.True(p99 < 50 + stall, $"p99 of reads while the breaker was open: {p99:0} ms.");
     }
 
     [Fact]
@@ -115,7 +139,7 @@ public sealed class FaultTests
     {
         await using RedisServer server = await RedisServer.StartNewAsync();
         await server.StopAsync();
-        await using RedisNode node = await RedisNode.StartAsync(server.Endpoint, "d:");
+        await using RedisNode node = await RedisNode.StartAsync(server.Endpoint, "d:", RedisNode.Impatient);
         Assert.Equal("1", await node.GetAsync("key", () => "1"));
         await node.Cache.RemoveAsync("key");
         Assert.Equal("2", await node.GetAsync("key", () => "2"));
@@ -132,8 +156,8 @@ public sealed class FaultTests
     public async Task Restart_RedisComesBackEmpty_OldFramesAndVersionsAreNeverBelieved()
     {
         await using RedisServer server = await RedisServer.StartNewAsync();
-        await using RedisNode one = await RedisNode.StartAsync(server.Endpoint, "e:");
-        await using RedisNode two = await RedisNode.StartAsync(server.Endpoint, "e:");
+        await using RedisNode one = await RedisNode.StartAsync(server.Endpoint, "e:", RedisNode.Impatient);
+        await using RedisNode two = await RedisNode.StartAsync(server.Endpoint, "e:", RedisNode.Impatient);
         await one.UntilUpAsync();
         await two.UntilUpAsync();
         await one.GetAsync("key", () => "1", ["tag"]);
@@ -151,13 +175,44 @@ public sealed class FaultTests
         Assert.Equal("2", await one.GetAsync("key", () => "2", ["tag"]));
     }
 
+    /// <summary>
+    /// What a failover to a replica that lags behind looks like from here: the server is back with a state that was, and messages are lost.
+    /// </summary>
+    [Fact]
+    public async Task Failover_TheNewestWritesAndMessagesAreLost_WhatTheNodesKnowOfTagsHolds()
+    {
+        await using RedisServer server = await RedisServer.StartNewAsync();
+        await using RedisNode one = await RedisNode.StartAsync(server.Endpoint, "o:", RedisNode.Impatient);
+        await using RedisNode two = await RedisNode.StartAsync(server.Endpoint, "o:", RedisNode.Impatient);
+        await one.UntilUpAsync();
+        await two.UntilUpAsync();
+        await one.GetAsync("key", () => "1", ["tag"]);
+        await one.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+        Assert.Equal("1", await two.GetAsync("key", () => "?", ["tag"]));
+        await using (var connection = new RedisConnection(new RedisOptions { Configuration = server.Endpoint }))
+        {
+            await (await connection.GetAsync()).GetDatabase().ExecuteAsync("SAVE").OnPool(); // what the replica has got
+        }
+
+        await one.Cache.RemoveByTagAsync("tag");
+        await server.KillAsync();
+        await server.StartAsync();
+        await RedisNode.Until(() => one.Cache.Upkeep.Link!.IsUp && two.Cache.Upkeep.Link!.IsUp, "both hear again");
+        await RedisNode.Until(() => one.Cache.Snapshot() is { SharedState: SharedTierState.Closed, ReplaysPending: 0 }, "made good");
+        Assert.Equal("2", await one.GetAsync("key", () => "2", ["tag"]));
+        await RedisNode.Until(async () => await two.GetAsync("key", () => "2", ["tag"]) == "2", "the other node has found out");
+        await one.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+        await using RedisNode fresh = await RedisNode.StartAsync(server.Endpoint, "o:");
+        Assert.Equal("2", await fresh.GetAsync("key", () => "2", ["tag"]));
+    }
+
     [Fact]
     public async Task Backplane_MessagesAreLost_TheNodeFindsOutAndCompares()
     {
         await using RedisServer server = await RedisServer.StartNewAsync();
         await using ChaosProxy proxy = ChaosProxy.Start(server);
         await using RedisNode one = await RedisNode.StartAsync(server.Endpoint, "m:");
-        await using RedisNode two = await RedisNode.StartAsync(proxy.Endpoint, "m:");
+        await using RedisNode two = await RedisNode.StartAsync(proxy.Endpoint, "m:", RedisNode.Impatient);
         await one.UntilUpAsync();
         await two.UntilUpAsync();
         await one.GetAsync("key", () => "1");
@@ -183,7 +238,6 @@ public sealed class FaultTests
     [Fact]
     public async Task Acl_OnlyTheDocumentedCommands_Suffice()
     {
-        const string Commands = "+get +set +setex +psetex +mget +getrange +setrange +strlen +incr +del +pexpire +eval +evalsha +script|load +script|exists +time +publish +subscribe +unsubscribe +ping +echo +auth +client|setname";
         await using RedisServer server = await RedisServer.StartNewAsync($"user default on >secret resetkeys ~a:* resetchannels &a:* -@all {Commands}");
         await using RedisNode one = await RedisNode.StartAsync($"{server.Endpoint},password=secret", "a:", options => options.Shared.Leases = true);
         await using RedisNode two = await RedisNode.StartAsync($"{server.Endpoint},password=secret", "a:", options => options.Shared.Leases = true);
@@ -202,5 +256,28 @@ public sealed class FaultTests
         Assert.Equal("3", await two.GetAsync("key", () => "3", ["tag"]));
         Assert.Empty(one.Failures);
         Assert.Empty(two.Failures);
+    }
+
+    [Fact]
+    public async Task Acl_OnlyTheDocumentedCommands_SufficeForGuardLimitsAndOverrides()
+    {
+        await using RedisServer server = await RedisServer.StartNewAsync($"user default on >secret resetkeys ~a:* resetchannels &a:* -@all {Commands}");
+        await using var connection = new RedisConnection(new RedisOptions { Configuration = $"{server.Endpoint},password=secret", KeyPrefix = "a:" });
+        var journal = new RedisGuardJournal(connection, "guard");
+        ulong epoch = (await journal.OpenAsync(default)).Epoch;
+        await journal.AppendAsync(epoch, [1, 2], TimeSpan.Zero, default);
+        await journal.AppendAsync(epoch, [3], TimeSpan.FromMinutes(1), default);
+        GuardJournalHead head = await journal.OpenAsync(default);
+        await journal.ReadAsync(epoch, head.First, TimeSpan.FromMilliseconds(1), default);
+        await journal.IsConfirmedAsync(epoch, head.Position, TimeSpan.Zero, default);
+        await journal.WaitAsync(TimeSpan.FromMilliseconds(1), default);
+        await journal.AbandonAsync(epoch, default);
+        await using var limiter = new RedisRateLimiter(connection, "limit", new RedisRateLimiterOptions { Timeout = TimeSpan.FromSeconds(10) });
+        Assert.True((await limiter.AcquireAsync()).IsAcquired);
+        Assert.False(limiter.IsAway);
+        await using OverrideNode node = await OverrideNode.StartAsync($"{server.Endpoint},password=secret", "a:");
+        await node.Degradation.OverrideAsync(Feature.Declare("redis-acl"), FeatureState.Off, "a test", "the test");
+        Assert.Empty(node.Logs.WithId(4012));
+        Assert.Empty(node.Logs.WithId(4013));
     }
 }

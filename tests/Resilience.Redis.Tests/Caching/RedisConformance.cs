@@ -22,9 +22,10 @@ public sealed class RedisClusterConformance : SharedTierConformance, IAsyncLifet
     public async ValueTask InitializeAsync()
     {
         _server = await RedisServer.StartNewAsync("cluster-enabled yes");
-        using var multiplexer = await StackExchange.Redis.ConnectionMultiplexer.ConnectAsync(_server.Endpoint);
-        await multiplexer.GetDatabase().ExecuteAsync("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
-        await RedisNode.Until(() => multiplexer.GetDatabase().Execute("CLUSTER", "INFO").ToString()!.Contains("cluster_state:ok", StringComparison.Ordinal), "the cluster is up");
+        await using var connection = new RedisConnection(new RedisOptions { Configuration = _server.Endpoint });
+        StackExchange.Redis.IDatabase database = (await connection.GetAsync()).GetDatabase();
+        await database.ExecuteAsync("CLUSTER", "ADDSLOTSRANGE", "0", "16383").OnPool();
+        await RedisNode.Until(async () => (await database.ExecuteAsync("CLUSTER", "INFO").OnPool()).ToString()!.Contains("cluster_state:ok", StringComparison.Ordinal), "the cluster is up");
     }
 
     public async ValueTask DisposeAsync()

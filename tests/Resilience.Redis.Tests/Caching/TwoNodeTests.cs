@@ -56,7 +56,11 @@ public sealed class TwoNodeTests(SharedRedis redis)
     [Fact]
     public async Task Get_ThousandCallersOnTwoNodesWithLeases_RunOneFactory()
     {
-        (RedisNode one, RedisNode two) = await StartAsync(options => options.Shared.Leases = true);
+        (RedisNode one, RedisNode two) = await StartAsync(options =>
+        {
+            options.Shared.Leases = true;
+            options.Shared.LeaseDuration = options.Shared.LeaseWait = TimeSpan.FromMinutes(2);
+        });
         await using (one)
         await using (two)
         {

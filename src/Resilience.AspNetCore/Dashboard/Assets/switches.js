@@ -16,6 +16,7 @@ export class Switches {
       event.preventDefault();
       this.#submit(event.submitter?.value ?? 'override');
     });
+    this.#form.addEventListener('input', () => write(byId('switch-problem'), ''));
     byId('switch-cancel').addEventListener('click', () => this.#dialog.close());
     this.#dialog.addEventListener('close', () => this.#opener?.focus());
     for (const button of this.#form.querySelectorAll('[data-minutes]')) {

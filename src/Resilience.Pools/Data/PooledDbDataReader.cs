@@ -6,9 +6,12 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Resilience.Pools;
 
-/// <summary>A provider's reader that closes the pooled connection when it is closed: <see cref="CommandBehavior.CloseConnection"/>.</summary>
+/// <summary>
+/// A provider's reader whose waits end with their tokens, as those of commands do, and which asks nothing more of a connection that was
+/// given up. With <see cref="CommandBehavior.CloseConnection"/> it closes the pooled connection when it is closed.
+/// </summary>
 [SuppressMessage("Naming", "CA1710:Identifiers should have correct suffix", Justification = "A reader, as its base class is.")]
-internal sealed class ClosingDbDataReader(DbDataReader inner, PooledDbConnection connection) : DbDataReader, IDbColumnSchemaGenerator
+internal sealed class PooledDbDataReader(DbDataReader inner, PooledDbConnection connection, Action cancel, bool closesConnection) : DbDataReader, IDbColumnSchemaGenerator
 {
     public override int Depth => inner.Depth;
 
@@ -28,20 +31,33 @@ internal sealed class ClosingDbDataReader(DbDataReader inner, PooledDbConnection
 
     public override void Close()
     {
-        inner.Close();
-        connection.Close();
+        // Closing reads what is left of the results: of a connection that was given up, for as long as the network is silent.
+        if (!connection.IsGivenUp)
+        {
+            inner.Close();
+        }
+
+        CloseConnection();
     }
 
     public override async Task CloseAsync()
     {
-        await inner.CloseAsync().ConfigureAwait(false);
-        await connection.CloseAsync().ConfigureAwait(false);
+        if (!connection.IsGivenUp)
+        {
+            await inner.CloseAsync().ConfigureAwait(false);
+        }
+
+        CloseConnection();
     }
 
     public override async ValueTask DisposeAsync()
     {
-        await inner.DisposeAsync().ConfigureAwait(false);
-        await connection.CloseAsync().ConfigureAwait(false);
+        if (!connection.IsGivenUp)
+        {
+            await inner.DisposeAsync().ConfigureAwait(false);
+        }
+
+        CloseConnection();
         await base.DisposeAsync().ConfigureAwait(false);
     }
 
@@ -70,7 +86,7 @@ internal sealed class ClosingDbDataReader(DbDataReader inner, PooledDbConnection
 
     public override T GetFieldValue<T>(int ordinal) => inner.GetFieldValue<T>(ordinal);
 
-    public override Task<T> GetFieldValueAsync<T>(int ordinal, CancellationToken cancellationToken) => inner.GetFieldValueAsync<T>(ordinal, cancellationToken);
+    public override Task<T> GetFieldValueAsync<T>(int ordinal, CancellationToken cancellationToken) => BoundAsync(inner.GetFieldValueAsync<T>(ordinal, CancellationToken.None), cancellationToken);
 
     public override float GetFloat(int ordinal) => inner.GetFloat(ordinal);
 
@@ -100,15 +116,15 @@ internal sealed class ClosingDbDataReader(DbDataReader inner, PooledDbConnection
 
     public override bool IsDBNull(int ordinal) => inner.IsDBNull(ordinal);
 
-    public override Task<bool> IsDBNullAsync(int ordinal, CancellationToken cancellationToken) => inner.IsDBNullAsync(ordinal, cancellationToken);
+    public override Task<bool> IsDBNullAsync(int ordinal, CancellationToken cancellationToken) => BoundAsync(inner.IsDBNullAsync(ordinal, CancellationToken.None), cancellationToken);
 
-    public override bool NextResult() => inner.NextResult();
+    public override bool NextResult() => Noted(static reader => reader.NextResult());
 
-    public override Task<bool> NextResultAsync(CancellationToken cancellationToken) => inner.NextResultAsync(cancellationToken);
+    public override Task<bool> NextResultAsync(CancellationToken cancellationToken) => BoundAsync(inner.NextResultAsync(CancellationToken.None), cancellationToken);
 
-    public override bool Read() => inner.Read();
+    public override bool Read() => Noted(static reader => reader.Read());
 
-    public override Task<bool> ReadAsync(CancellationToken cancellationToken) => inner.ReadAsync(cancellationToken);
+    public override Task<bool> ReadAsync(CancellationToken cancellationToken) => BoundAsync(inner.ReadAsync(CancellationToken.None), cancellationToken);
 
     public ReadOnlyCollection<DbColumn> GetColumnSchema() => inner.GetColumnSchema();
 
@@ -116,10 +132,52 @@ internal sealed class ClosingDbDataReader(DbDataReader inner, PooledDbConnection
     {
         if (disposing)
         {
-            inner.Dispose();
-            connection.Close();
+            if (!connection.IsGivenUp)
+            {
+                inner.Dispose();
+            }
+
+            CloseConnection();
         }
 
         base.Dispose(disposing);
+    }
+
+    private void CloseConnection()
+    {
+        if (closesConnection)
+        {
+            connection.Close();
+        }
+    }
+
+    /// <summary>What is in the buffer already comes as it came from the provider; only a wait has to be bounded.</summary>
+    private Task<TResult> BoundAsync<TResult>(Task<TResult> work, CancellationToken cancellationToken) =>
+        work.IsCompletedSuccessfully ? work : FinishAsync(work, cancellationToken);
+
+    private async Task<TResult> FinishAsync<TResult>(Task<TResult> work, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await BoundedWork.WaitAsync(work, cancel, connection, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            connection.Failed(exception);
+            throw;
+        }
+    }
+
+    private bool Noted(Func<DbDataReader, bool> step)
+    {
+        try
+        {
+            return step(inner);
+        }
+        catch (Exception exception)
+        {
+            connection.Failed(exception);
+            throw;
+        }
     }
 }

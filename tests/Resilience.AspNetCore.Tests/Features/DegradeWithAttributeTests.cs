@@ -1,0 +1,112 @@
+using System.Net;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Resilience.Context;
+using Resilience.Degrade;
+
+namespace Resilience.AspNetCore.Tests.Features;
+
+/// <summary>The attribute on controllers, through the whole of MVC.</summary>
+public sealed class DegradeWithAttributeTests
+{
+    private static readonly Feature Ratings = Feature.Declare("mvc-ratings", Priority.Low);
+
+    [Fact]
+    public async Task Action_Normal_AnswersItself()
+    {
+        await using WebApplication app = await StartAsync("On");
+        Assert.Equal("rating 3", await Client(app).GetStringAsync(new Uri("/ratings/3", UriKind.Relative)));
+    }
+
+    [Fact]
+    public async Task Action_Off_TheFallbackAnswersBeforeAnythingIsBound()
+    {
+        await using WebApplication app = await StartAsync("Off");
+        using HttpResponseMessage response = await Client(app).GetAsync(new Uri("/ratings/no-number", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        Assert.Equal("no ratings for now", await response.Content.ReadAsStringAsync());
+    }
+
+    [Fact]
+    public async Task Action_OffWithoutFallback_Is503WithRetryAfter()
+    {
+        await using WebApplication app = await StartAsync("Off");
+        using HttpResponseMessage response = await Client(app).GetAsync(new Uri("/ratings/plain", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+        Assert.InRange(response.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 1, 5);
+    }
+
+    [Fact]
+    public async Task Action_Fails_TheFallbackAnswers()
+    {
+        await using WebApplication app = await StartAsync("On");
+        Assert.Equal("no ratings for now", await Client(app).GetStringAsync(new Uri("/ratings/-1", UriKind.Relative)));
+    }
+
+    [Fact]
+    public async Task Action_FailsAndNoFallbackMayAnswer_TheFailureGoesOn()
+    {
+        await using WebApplication app = await StartAsync("On", KeyValuePair.Create<string, string?>("Resilience:Degrade:Features:mvc-ratings:FallbackOnError", "false"));
+        using HttpResponseMessage response = await Client(app).GetAsync(new Uri("/ratings/-1", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.InternalServerError, response.StatusCode);
+    }
+
+    [Fact]
+    public async Task Action_FeatureNotDeclared_SaysSo()
+    {
+        var attribute = new DegradeWithAttribute("mvc-nobody");
+        var context = new Microsoft.AspNetCore.Mvc.Filters.ResourceExecutingContext(
+            new ActionContext(
+                new DefaultHttpContext { RequestServices = new ServiceCollection().AddLogging().AddSingleton<IConfiguration>(new ConfigurationBuilder().Build()).AddDegradation().Services.BuildServiceProvider() },
+                new Microsoft.AspNetCore.Routing.RouteData(),
+                new Microsoft.AspNetCore.Mvc.Abstractions.ActionDescriptor()),
+            [],
+            []);
+        var error = await Assert.ThrowsAsync<InvalidOperationException>(() => attribute.OnResourceExecutionAsync(context, () => throw new NotSupportedException()));
+        Assert.Contains("mvc-nobody", error.Message, StringComparison.Ordinal);
+    }
+
+    private static async Task<WebApplication> StartAsync(string mode, params KeyValuePair<string, string?>[] settings)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.Configuration.AddInMemoryCollection([new("Resilience:Degrade:Features:mvc-ratings:Mode", mode), .. settings]);
+        builder.Services.AddDegradation().AddFeature(Ratings);
+        builder.Services.AddControllers().AddApplicationPart(typeof(RatingsController).Assembly);
+        WebApplication app = builder.Build();
+        app.MapControllers();
+        await app.StartAsync();
+        return app;
+    }
+
+    private static HttpClient Client(WebApplication app) => new() { BaseAddress = new Uri(app.Urls.First()) };
+}
+
+/// <summary>What the tests ask.</summary>
+[ApiController]
+[Route("ratings")]
+public sealed class RatingsController : ControllerBase
+{
+    /// <summary>A rating.</summary>
+    [HttpGet("{id}")]
+    [DegradeWith("mvc-ratings", Fallback = typeof(NoRatings))]
+    public string Get(int id) => id >= 0 ? $"rating {id}" : throw new InvalidOperationException("broken");
+
+    /// <summary>Without a fallback.</summary>
+    [HttpGet("plain")]
+    [DegradeWith("mvc-ratings")]
+    public string Plain() => "plain";
+}
+
+/// <summary>The answer in their place.</summary>
+public sealed class NoRatings : IFallbackAnswer
+{
+    /// <inheritdoc/>
+    public ValueTask<IResult> AnswerAsync(HttpContext context, CancellationToken cancellationToken) => new(Results.Text("no ratings for now"));
+}
