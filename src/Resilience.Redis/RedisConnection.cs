@@ -53,6 +53,26 @@ public sealed class RedisConnection : IAsyncDisposable
         }
     }
 
+    /// <summary>Asks Redis for a sign of life, connecting if need be.</summary>
+    /// <param name="patience">How long to wait for it.</param>
+    /// <param name="timeProvider">The clock; the system's when <see langword="null"/>.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>How long the round trip took; <see langword="null"/> when there was no answer in time.</returns>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public async ValueTask<TimeSpan?> TryPingAsync(TimeSpan patience, TimeProvider? timeProvider = null, CancellationToken cancellationToken = default)
+    {
+        TimeProvider time = timeProvider ?? TimeProvider.System;
+        try
+        {
+            IConnectionMultiplexer multiplexer = await GetAsync().WaitAsync(patience, time, cancellationToken).ConfigureAwait(false);
+            return await multiplexer.GetDatabase().PingAsync(CommandFlags.None).WaitAsync(patience, time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is RedisException or TimeoutException or ObjectDisposedException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>Closes the connection, if it is this object's own.</summary>
     public async ValueTask DisposeAsync()
     {

@@ -13,8 +13,9 @@ namespace Resilience.Hosting.Tests;
 internal sealed class KitHost : IAsyncDisposable
 {
     private readonly IHost _host;
+    private readonly ManualTimeProvider? _time;
 
-    private KitHost(IHost host, LogCollector log) => (_host, Log) = (host, log);
+    private KitHost(IHost host, LogCollector log, TimeProvider? time) => (_host, Log, _time) = (host, log, time as ManualTimeProvider);
 
     public IServiceProvider Services => _host.Services;
 
@@ -41,7 +42,7 @@ internal sealed class KitHost : IAsyncDisposable
         }
 
         builder.AddResilienceKit(configure);
-        return new KitHost(builder.Build(), log);
+        return new KitHost(builder.Build(), log, time);
     }
 
     public Task StartAsync() => _host.StartAsync();
@@ -72,7 +73,19 @@ internal sealed class KitHost : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await _host.StopAsync();
-        await ((IAsyncDisposable)_host).DisposeAsync();
+        await AdvanceUntilAsync(_host.StopAsync());
+        await AdvanceUntilAsync(((IAsyncDisposable)_host).DisposeAsync().AsTask());
+    }
+
+    /// <summary>What a stop still waits for has its time, which on a clock that stands would never be up.</summary>
+    private async Task AdvanceUntilAsync(Task task)
+    {
+        while (!task.IsCompleted)
+        {
+            _time?.Advance(TimeSpan.FromSeconds(1));
+            await Task.Delay(5);
+        }
+
+        await task;
     }
 }
