@@ -44,6 +44,7 @@ public static class ResilienceKitServiceCollectionExtensions
         AddCaches(kit);
         if (isFirst)
         {
+            AddFleet(kit);
             BoundHttpClients(services);
             AddWiring(services);
             AddHealthChecks(services);
@@ -68,6 +69,22 @@ public static class ResilienceKitServiceCollectionExtensions
         {
             // Without the journal each node would refuse the keys that only the others know.
             kit.Services.AddRedisGuardJournal();
+        }
+    }
+
+    /// <summary>What nodes share beside caches: overrides, where they can be signed, and the limits that have a section.</summary>
+    private static void AddFleet(ResilienceKitBuilder kit)
+    {
+        IConfigurationSection root = kit.Configuration.GetSection(KitSections.Root);
+        bool hasOwnStore = kit.Services.Any(static service => service.ServiceType == typeof(IOverrideStore) && service.ImplementationType is null);
+        if (root["Redis:Configuration"] is { Length: > 0 } && root["Degrade:Overrides:SigningKey"] is { Length: > 0 } && !hasOwnStore)
+        {
+            kit.Services.AddDegradation().AddRedisOverrides(root["Degrade:Overrides:LastKnownGood"]);
+        }
+
+        foreach (IConfigurationSection limit in root.GetSection("Limits").GetChildren())
+        {
+            kit.Services.AddRedisRateLimiter(limit.Key);
         }
     }
 

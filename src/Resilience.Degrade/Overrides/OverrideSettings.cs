@@ -20,6 +20,12 @@ public sealed class OverrideSettings : ISettings
     [Secret]
     public string? SigningKey { get; set; }
 
+    /// <summary>
+    /// A file on this node that keeps the overrides that were last known, signed, for a start while the shared store is away; its directory must be there.
+    /// None by default; read at start.
+    /// </summary>
+    public string? LastKnownGood { get; set; }
+
     /// <inheritdoc/>
     public void Validate(SettingsProblems problems)
     {

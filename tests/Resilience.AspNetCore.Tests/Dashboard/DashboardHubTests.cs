@@ -62,7 +62,8 @@ public sealed class DashboardHubTests
         Assert.Equal("hello", (await NextAsync(events)).Name);
         (string name, JsonElement features) = await NextAsync(events);
         Assert.Equal("features", name);
-        Assert.Equal(Feature.All.Count, features.GetProperty("features").GetArrayLength());
+        HashSet<string?> known = [.. features.GetProperty("features").EnumerateArray().Select(feature => feature.GetProperty("name").GetString())];
+        Assert.Contains(Banner.Name, known);
         Assert.Equal("audit", (await NextAsync(events)).Name);
         Assert.Equal("figures", (await NextAsync(events)).Name);
 
@@ -73,7 +74,7 @@ public sealed class DashboardHubTests
         Assert.Equal(HttpStatusCode.NoContent, change.StatusCode);
         (name, features) = await NextAsync(events);
         Assert.Equal("features", name);
-        JsonElement only = Assert.Single(features.GetProperty("features").EnumerateArray());
+        JsonElement only = Assert.Single(features.GetProperty("features").EnumerateArray(), feature => known.Contains(feature.GetProperty("name").GetString())); // other tests declare features meanwhile
         Assert.Equal(("dashboard-banner", "Off", "Override"), (only.GetProperty("name").GetString(), only.GetProperty("state").GetString(), only.GetProperty("source").GetString()));
         Assert.Equal("audit", (await NextAsync(events)).Name);
     }
