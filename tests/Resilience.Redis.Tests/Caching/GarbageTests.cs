@@ -81,8 +81,8 @@ public sealed class GarbageTests(SharedRedis shared)
                     await database.StringSetAsync(key, value).OnPool();
                     break;
                 case 2:
-                    await database.KeyDeleteAsync(key).OnPool();
-                    await database.ListLeftPushAsync(key, garbage).OnPool();
+                    // In one step: a node may write the key in between.
+                    await database.ScriptEvaluateAsync("redis.call('DEL', KEYS[1]) return redis.call('LPUSH', KEYS[1], ARGV[1])", [key], [garbage], CommandFlags.None).OnPool();
                     break;
                 case 3:
                     await database.StringSetAsync(key, "-1 99999999999999999999").OnPool();
