@@ -138,8 +138,12 @@ public sealed class AcquireTests : IAsyncDisposable
     [Fact]
     public async Task AcquireAsync_ZeroTimeout_FailsAtOnceAndStillHasOneMade()
     {
+        // Held up, or it might be there before the caller has looked.
+        var create = new TaskCompletionSource();
+        _factory.OnCreate = _ => new ValueTask(create.Task);
         ResourcePool<Resource> pool = Make();
         await Assert.ThrowsAsync<PoolExhaustedException>(async () => await pool.AcquireAsync(new PoolRequest { Timeout = TimeSpan.Zero }));
+        create.SetResult();
         await Eventually.TrueAsync(() => pool.Snapshot().Idle == 1, "the resource that was made for nobody");
         Assert.True(pool.TryAcquire(out PoolLease<Resource> lease));
         lease.Dispose();

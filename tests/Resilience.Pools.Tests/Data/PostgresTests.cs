@@ -292,10 +292,6 @@ public sealed class PostgresTests(SharedPostgres shared)
             await Assert.ThrowsAsync<InvalidOperationException>(() => batch.ExecuteScalarAsync());
         }
 
-        // And one that opens a connection of its own.
-        await using DbBatch alone = source.CreateBatch();
-        alone.BatchCommands.Add(new NpgsqlBatchCommand("select 3"));
-        Assert.Equal(3, await alone.ExecuteScalarAsync());
         Assert.Equal(1, source.Pool.Snapshot().Idle);
     }
 
