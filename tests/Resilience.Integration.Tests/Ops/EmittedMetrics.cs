@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using System.Threading.RateLimiting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -47,6 +48,7 @@ public sealed class EmittedMetrics : IAsyncLifetime
         {
             ["Resilience:Caches:products:Expiration"] = "00:30:00",
             ["Resilience:Context:Leak:After"] = "00:00:01",
+            ["Resilience:Limits:mail:PermitsPerSecond"] = "10",
             ["Resilience:Pools:orders:MaxSize"] = "1",
             ["Resilience:Pools:orders:AcquireTimeout"] = "00:00:01",
             ["Resilience:Pools:orders:LeakThreshold"] = "00:00:10",
@@ -97,6 +99,11 @@ public sealed class EmittedMetrics : IAsyncLifetime
                 Interlocked.Increment(ref done);
                 return ValueTask.CompletedTask;
             });
+        }
+
+        using (services.GetRequiredKeyedService<RateLimiter>("mail").AttemptAcquire())
+        {
+            listener.RecordObservableInstruments();
         }
 
         BeginAndForget(services.GetRequiredService<ScopeMonitor>());

@@ -32,8 +32,8 @@ public sealed class OtlpTests
         string page = await client.GetStringAsync(new Uri("/products/42", UriKind.Relative), TestContext.Current.CancellationToken);
         Assert.Contains("42", page, StringComparison.Ordinal);
 
-        // Names stand in the messages as they are.
-        string[] wanted = [.. ResilienceKitDiagnostics.MeterNames, "storefront", "resilience.cache.source.loads", "resilience.admission.requests", "resilience.scope.duration"];
+        // Names stand in the messages as they are. Resilience.Redis measures limits of the fleet, of which the shop has none.
+        string[] wanted = [.. ResilienceKitDiagnostics.MeterNames.Where(static name => name != "Resilience.Redis"), "storefront", "resilience.cache.source.loads", "resilience.admission.requests", "resilience.scope.duration"];
         for (int i = 0; i < 600 && !wanted.All(name => received.Any(body => body.Contains(name, StringComparison.Ordinal))); i++)
         {
             await Task.Delay(100, TestContext.Current.CancellationToken);
