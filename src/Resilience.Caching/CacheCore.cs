@@ -40,7 +40,7 @@ internal sealed class CacheCore
             ? new MemoryCacheTier(settings.Local, Clock)
             : new S3FifoTier(settings.Local.SizeLimit, parts.Time));
         KeyPrefix = $"v1:{name}:";
-        Shared = parts.Shared is null ? null : new SharedTierClient(parts.Shared, parts.Leases, () => Settings.Shared, parts.Time, Statistics, parts.Random, parts.SharedPipeline);
+        Shared = parts.Shared is null ? null : new SharedTierClient(parts.Shared, parts.Leases, () => Settings.Shared, parts.Time, Statistics, parts.SharedPipeline);
         Versions = Shared is null ? null : new TagVersions(this, Shared);
         Entries = new EntryMaker(this);
     }
