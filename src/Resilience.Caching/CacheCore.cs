@@ -31,6 +31,7 @@ internal sealed class CacheCore
         Random = parts.Random;
         Guard = parts.Guard;
         LoadPipeline = parts.LoadPipeline;
+        Stripes = new KeyStripes(this);
         Events = new CacheEvents(Clock, parts.Time);
         _policies = new EntryPolicies(settings);
         Invalidations = new Invalidations(settings.MaxTrackedTags);
@@ -62,7 +63,7 @@ internal sealed class CacheCore
 
     public ILocalTier Local { get; }
 
-    public KeyStripes Stripes { get; } = new();
+    public KeyStripes Stripes { get; }
 
     public Invalidations Invalidations { get; }
 
