@@ -31,6 +31,7 @@ internal sealed class CacheCore
         Random = parts.Random;
         Guard = parts.Guard;
         LoadPipeline = parts.LoadPipeline;
+        Stripes = new KeyStripes(this);
         Events = new CacheEvents(Clock, parts.Time);
         _policies = new EntryPolicies(settings);
         Invalidations = new Invalidations(settings.MaxTrackedTags);
@@ -40,7 +41,7 @@ internal sealed class CacheCore
             ? new MemoryCacheTier(settings.Local, Clock)
             : new S3FifoTier(settings.Local.SizeLimit, parts.Time));
         KeyPrefix = $"v1:{name}:";
-        Shared = parts.Shared is null ? null : new SharedTierClient(parts.Shared, parts.Leases, () => Settings.Shared, parts.Time, Statistics, parts.Random, parts.SharedPipeline);
+        Shared = parts.Shared is null ? null : new SharedTierClient(parts.Shared, parts.Leases, () => Settings.Shared, parts.Time, Statistics, parts.SharedPipeline);
         Versions = Shared is null ? null : new TagVersions(this, Shared);
         Entries = new EntryMaker(this);
     }
@@ -62,7 +63,7 @@ internal sealed class CacheCore
 
     public ILocalTier Local { get; }
 
-    public KeyStripes Stripes { get; } = new();
+    public KeyStripes Stripes { get; }
 
     public Invalidations Invalidations { get; }
 

@@ -10,6 +10,7 @@ internal sealed class CacheUpkeep : IAsyncDisposable
 {
     private readonly CacheCore _core;
     private readonly SharedWriter _writer;
+    private readonly SharedProbe? _probe;
     private readonly BackplaneLink? _link;
     private readonly IDisposable _settings;
     private readonly ITimer _sweep;
@@ -20,14 +21,15 @@ internal sealed class CacheUpkeep : IAsyncDisposable
     {
         _core = core;
         _writer = writer;
-        _settings = settings.OnChange(core.Apply);
+        _settings = settings.OnChange(Apply);
         if (core.Shared is { } shared)
         {
             shared.Failed = exception => _lastFailure = exception;
             shared.StateChanged = OnSharedState;
+            _probe = new SharedProbe(core);
             if (backplane is not null && core.Settings.Shared is { Enabled: true, Backplane.Enabled: true })
             {
-                _link = new BackplaneLink(core, writes, backplane);
+                _link = new BackplaneLink(core, writes, backplane) { Connected = _probe.Hasten };
                 writer.Announce = _link.Announcer.Announce;
             }
         }
@@ -59,12 +61,24 @@ internal sealed class CacheUpkeep : IAsyncDisposable
         {
             await _link.DisposeAsync().ConfigureAwait(false);
         }
+
+        if (_probe is not null)
+        {
+            await _probe.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    private void Apply(CacheOptions settings)
+    {
+        _core.Apply(settings);
+        _writer.StartReplay(); // The shared tier may have been switched on.
     }
 
     private void OnSharedState(bool isClosed)
     {
         if (!isClosed)
         {
+            _probe!.Start();
             _core.Events.Raise(CacheEventKind.SharedTierLost, default, failure: _lastFailure);
             CachingLog.SharedOpened(_core.Logger, _core.Name, _core.Statistics.Read(CacheCount.SharedFailure), _lastFailure);
             return;
@@ -75,7 +89,7 @@ internal sealed class CacheUpkeep : IAsyncDisposable
         // While it was out, versions and tombstones of other nodes could not be seen.
         CachingLog.SharedClosed(_core.Logger, _core.Name, _writer.MissedCount);
         _core.Distrust();
-        _writer.StartReplay();
+        _writer.StartReplay(isBack: true);
     }
 
     private void Sweep()

@@ -203,7 +203,6 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
     {
         var flight = new Flight<TState, T>(key, core.Invalidations.Count.Current, policy, tags, stripe, state, factory)
         {
-            Owner = core,
             Outer = outer,
             Stale = current as LocalEntry<T>,
         };

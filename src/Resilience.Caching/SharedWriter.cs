@@ -15,12 +15,17 @@ internal sealed class SharedWriter : IAsyncDisposable
 {
     private static readonly TimeSpan FirstReplayPause = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>Between two attempts while the tier works but does not take what is left: no outage, so there is no hurry.</summary>
+    private static readonly TimeSpan LongestReplayPause = TimeSpan.FromSeconds(5);
+
     private readonly CacheCore _core;
     private readonly SharedTierClient? _shared;
     private readonly RecoveryLog _missed;
     private readonly CancellationTokenSource _stopping = new();
+    private readonly SemaphoreSlim _back = new(0, 1); // ends the pause between two replays; released under _lock alone
     private readonly Lock _lock = new(); // guards _isReplaying, _replaying, _drained
     private bool _isReplaying;
+    private TimeSpan _pause = FirstReplayPause; // touched by the replay alone
     private Task _replaying = Task.CompletedTask;
     private TaskCompletionSource? _drained;
     private int _pending;
@@ -114,7 +119,7 @@ internal sealed class SharedWriter : IAsyncDisposable
         long version = SharedEnvelope.Version(tombstone);
         SharedOutcome outcome = isRemoval
             ? await _shared.WriteAsync(new SharedWrite(sharedKey, tombstone, _core.Settings.Shared.TombstoneLifetime), budget).ConfigureAwait(false)
-            : await _shared.ExpireAsync(sharedKey, version).ConfigureAwait(false);
+            : await _shared.ExpireAsync(sharedKey, version, budget).ConfigureAwait(false);
         Settle(key, outcome, isRemoval ? MissedKind.Remove : MissedKind.Expire, null, default);
         Announce?.Invoke(new Change(isRemoval ? ChangeKind.Key : ChangeKind.KeyExpired, key, version, default));
     }
@@ -144,12 +149,20 @@ internal sealed class SharedWriter : IAsyncDisposable
         Announce?.Invoke(new Change(ChangeKind.Tag, tag.Name, 0, version));
     }
 
-    /// <summary>Starts to make good what was missed, unless that is under way.</summary>
-    public void StartReplay()
+    /// <summary>Starts to make good what was missed, unless that is under way or the tier is known to be broken.</summary>
+    /// <param name="isBack">Whether the tier has just come back, so that a replay which pauses goes on at once.</param>
+    public void StartReplay(bool isBack = false)
     {
         lock (_lock)
         {
-            if (!_isReplaying && _missed.Count > 0 && !_stopping.IsCancellationRequested)
+            if (_isReplaying)
+            {
+                if (isBack && _back.CurrentCount == 0)
+                {
+                    _back.Release();
+                }
+            }
+            else if (IsReplayDueUnderLock())
             {
                 _isReplaying = true;
                 using (ExecutionContext.SuppressFlow())
@@ -221,8 +234,7 @@ internal sealed class SharedWriter : IAsyncDisposable
 
     private async Task ReplayUntilDoneAsync()
     {
-        TimeSpan pause = FirstReplayPause;
-        while (IsReplayDue())
+        while (GoesOn())
         {
             int before = _missed.Count;
             try
@@ -234,24 +246,33 @@ internal sealed class SharedWriter : IAsyncDisposable
                 CachingLog.UpkeepFailed(_core.Logger, _core.Name, exception);
             }
 
-            if (_missed.Count > 0)
+            // While it gets no further, such as when one change is refused for ever, it takes its time.
+            _pause = _missed.Count < before ? FirstReplayPause : _pause * 2 > LongestReplayPause ? LongestReplayPause : _pause * 2;
+            if (GoesOn())
             {
-                // While it gets no further, be it that the tier is out or that one change is refused for ever, it takes its time.
-                TimeSpan most = _core.Settings.Shared.Breaker.OpenFor;
-                pause = _missed.Count < before ? FirstReplayPause : pause * 2 > most ? most : pause * 2;
-                await Task.Delay(pause * (0.8 + (0.4 * _core.Random())), _core.Time, _stopping.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await PauseAsync(_pause * (0.8 + (0.4 * _core.Random()))).ConfigureAwait(false);
             }
         }
     }
 
-    /// <summary>Whether to go on. The end is decided under the lock, so that a change that is missed in this moment starts a new replay.</summary>
-    private bool IsReplayDue()
+    /// <summary>Waits a while, or until the tier is back.</summary>
+    private async Task PauseAsync(TimeSpan length)
+    {
+        using var end = new CancellationTokenSource(length, _core.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(end.Token, _stopping.Token);
+        await _back.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    /// <summary>Whether to go on. The end is decided under the lock, so that a change that is missed in this moment, or a tier that comes back, starts a new replay.</summary>
+    private bool GoesOn()
     {
         lock (_lock)
         {
-            return _isReplaying = _missed.Count > 0 && !_stopping.IsCancellationRequested;
+            return _isReplaying = _isReplaying && IsReplayDueUnderLock();
         }
     }
+
+    private bool IsReplayDueUnderLock() => _missed.Count > 0 && _shared!.IsOpenForCalls && !_stopping.IsCancellationRequested;
 
     /// <summary>One pass. Stops at the first sign that the tier is still out.</summary>
     internal async ValueTask<bool> ReplayAsync()
@@ -267,7 +288,7 @@ internal sealed class SharedWriter : IAsyncDisposable
             _missed.OverflowDone(missed.Overflow);
         }
 
-        // What has failed least comes first: a change that the tier never takes must not be what every probe of the breaker is spent on.
+        // What has failed least comes first: a change that the tier never takes must not keep the others waiting.
         IEnumerable<(int Attempts, Func<ValueTask<bool>> Replay)> work =
             missed.Tags.Select(tag => (tag.Attempts, (Func<ValueTask<bool>>)(() => ReplayTagAsync(tag))))
                 .Concat(missed.Keys.Select(pair => (pair.Value.Attempts, (Func<ValueTask<bool>>)(() => ReplayKeyAsync(pair.Key, pair.Value)))));

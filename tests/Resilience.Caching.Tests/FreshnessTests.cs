@@ -288,4 +288,19 @@ public sealed class FreshnessTests
         AllocationAssert.AtMost(0, () => platform.GetOrCreateAsync("key-of-a-product", 0, static (_, _) => new ValueTask<string>("?")));
         AllocationAssert.AtMost(0, () => platform.GetOrCreateAsync("key-of-a-product".AsSpan(), 0, static (_, _) => new ValueTask<string>("?")));
     }
+
+    [Theory]
+    [InlineData(LocalEngine.Memory, 760)]
+    [InlineData(LocalEngine.S3Fifo, 700)]
+    public async Task Miss_SynchronousFactory_AllocatesLittle(LocalEngine engine, int bytes)
+    {
+        await using ResilientCache cache = TestCache.New(configure: options => options.Local.Engine = engine);
+        HybridCache platform = cache;
+        int next = 0;
+        AllocationAssert.AtMost(bytes, () =>
+        {
+            string key = string.Create(12, next++, static (span, number) => number.TryFormat(span, out _, "D12"));
+            return platform.GetOrCreateAsync(key, key, static (state, _) => new ValueTask<string>(state));
+        });
+    }
 }

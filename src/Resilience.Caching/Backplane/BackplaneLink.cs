@@ -45,6 +45,9 @@ internal sealed class BackplaneLink : IAsyncDisposable
 
     public Announcer Announcer { get; }
 
+    /// <summary>Called when there is a connection again, which says something of the shared tier too.</summary>
+    public Action? Connected { get; init; }
+
     /// <summary>Whether the node is known to hear.</summary>
     public bool IsUp { get; private set; }
 
@@ -155,6 +158,7 @@ internal sealed class BackplaneLink : IAsyncDisposable
 
         // Whatever was announced before we heard, we have missed.
         Distrust("the channel was (re)connected");
+        Connected?.Invoke();
     }
 
     private void Down()
@@ -178,6 +182,10 @@ internal sealed class BackplaneLink : IAsyncDisposable
         // Back or gone: either way messages may be missing, and the subscription has to be proved again.
         _isConnectionLost = true;
         Wake();
+        if (isUp)
+        {
+            Connected?.Invoke();
+        }
     }
 
     private void OnMessage(BackplaneMessage message)

@@ -18,19 +18,20 @@ namespace Resilience.Caching.Flights;
 /// </remarks>
 internal abstract class Flight
 {
-    private TaskCompletionSource? _answered;
     private bool _isAnswered;
     private volatile bool _isAbandoned;
     private long _start;
-    private Flight? _waitsOn;
+    private TagState[]? _tags;
+    private FlightExtras? _extras;
 
     protected Flight(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe)
     {
         Key = key;
         Start = start;
         Policy = policy;
-        Tags = tags;
+        _tags = tags;
         Stripe = stripe;
+        Cancellation = new FlightMark(this);
     }
 
     public string Key { get; }
@@ -45,7 +46,18 @@ internal abstract class Flight
     public EntryPolicy Policy { get; }
 
     /// <summary>The tags of the call that began it; a factory may decide on others.</summary>
-    public TagState[]? Tags { get; set; }
+    public TagState[]? Tags
+    {
+        get => _tags;
+        set
+        {
+            HasOtherTags |= !ReferenceEquals(value, _tags);
+            _tags = value;
+        }
+    }
+
+    /// <summary>Whether it has other tags than its call declared.</summary>
+    public bool HasOtherTags { get; private set; }
 
     public KeyStripe Stripe { get; }
 
@@ -62,32 +74,50 @@ internal abstract class Flight
     public int Waiters { get; set; }
 
     /// <summary>The flight inside whose factory this one was started, if any.</summary>
-    public Flight? Outer { get; init; }
+    public Flight? Outer
+    {
+        get => _extras?.Outer;
+        set
+        {
+            if (value is not null)
+            {
+                Extras.Outer = value;
+            }
+        }
+    }
 
     /// <summary>The flights that one factory call loads together with this one; <see langword="null"/> for a load of its own.</summary>
-    public IReadOnlyList<Flight>? Batch { get; set; }
+    public IReadOnlyList<Flight>? Batch
+    {
+        get => _extras?.Batch;
+        set => Extras.Batch = value;
+    }
 
     /// <summary>The flight for which this one's factory waits at the moment: how two factories that wait for one another are found.</summary>
     public Flight? WaitsOn
     {
-        get => Volatile.Read(ref _waitsOn);
-        set => Interlocked.Exchange(ref _waitsOn, value);
+        get => _extras?.WaitsOn;
+        set => Extras.WaitsOn = value;
     }
 
     /// <summary>What the cache that flies it is, to tell equal keys of different caches apart.</summary>
-    public required object Owner { get; init; }
+    public object Owner => Stripe.Owner;
 
-    /// <summary>What ends it early.</summary>
-    public CancellationTokenSource Cancellation { get; } = new();
+    /// <summary>What ends it early, and what its factory is given: both the token and the mark that says whose factory it is.</summary>
+    public FlightMark Cancellation { get; }
 
     /// <summary>The failure with which it was answered, if it was one.</summary>
-    public ExceptionDispatchInfo? Failure { get; protected set; }
+    public ExceptionDispatchInfo? Failure => _extras?.Failure;
 
     /// <summary>Whether it was answered. Written under the stripe's lock; the answer is complete when it is seen.</summary>
     public bool IsAnswered => Volatile.Read(ref _isAnswered);
 
     /// <summary>The timer of the load: soft timeout first, then load timeout.</summary>
-    public ITimer? Timer { get; set; }
+    public ITimer? Timer
+    {
+        get => _extras?.Timer;
+        set => Extras.Timer = value;
+    }
 
     /// <summary>1 while the load has a place among the cache's concurrent loads. Exchanged, so that it is given back once.</summary>
     public int PermitState;
@@ -100,7 +130,17 @@ internal abstract class Flight
     }
 
     /// <summary>The deadline of the request that began it, boxed; <see langword="null"/> where it had none or the flight runs in the background.</summary>
-    public object? LeaderDeadline { get; set; }
+    public object? LeaderDeadline
+    {
+        get => _extras?.LeaderDeadline;
+        set
+        {
+            if (value is not null)
+            {
+                Extras.LeaderDeadline = value;
+            }
+        }
+    }
 
     /// <summary>
     /// Whether it failed when its leader's request had no time left, which bounds what the factory calls: that says nothing about the
@@ -113,10 +153,18 @@ internal abstract class Flight
     public bool IsCommitted { get; set; }
 
     /// <summary>The lease under which the load runs, given back when the flight is over or abandoned.</summary>
-    public LeaseHolder? Lease { get; set; }
+    public LeaseHolder? Lease
+    {
+        get => _extras?.Lease;
+        set => Extras.Lease = value;
+    }
 
     /// <summary>The scope of services of the load, disposed when the flight is over.</summary>
-    public IAsyncDisposable? Scope { get; set; }
+    public IAsyncDisposable? Scope
+    {
+        get => _extras?.Scope;
+        set => Extras.Scope = value;
+    }
 
     /// <summary>When the load began, by the cache's clock.</summary>
     public long BeganAt { get; set; }
@@ -128,7 +176,11 @@ internal abstract class Flight
     public bool SoftPassed { get; set; }
 
     /// <summary>The write to the shared tier that is under way, for those who must not overtake it.</summary>
-    public Task? Writing { get; set; }
+    public Task? Writing
+    {
+        get => _extras?.Writing;
+        set => Extras.Writing = value;
+    }
 
     /// <summary>Forgets the stale copy: a removal is not to be undone by it.</summary>
     public abstract void DropStale();
@@ -149,7 +201,7 @@ internal abstract class Flight
 
     /// <summary>A task that ends with the answer. Called under the stripe's lock.</summary>
     public Task AnsweredUnderLock() =>
-        _isAnswered ? Task.CompletedTask : (_answered ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        _isAnswered ? Task.CompletedTask : (Extras.Answered ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
     /// <summary>Answers with a failure, unless it was answered.</summary>
     public void Fail(ExceptionDispatchInfo failure)
@@ -158,13 +210,13 @@ internal abstract class Flight
         {
             if (!_isAnswered)
             {
-                Failure = failure;
+                Extras.Failure = failure;
                 AnswerUnderLock();
             }
         }
     }
 
-    /// <summary>Ends the timer and takes the flight off the list. Nobody is left waiting: who has no answer yet is told that there is nothing.</summary>
+    /// <summary>Ends the timer and the mark and takes the flight off the list. Nobody is left waiting: who has no answer yet is told that there is nothing.</summary>
     public void Finish()
     {
         lock (Stripe.Lock)
@@ -177,20 +229,52 @@ internal abstract class Flight
         }
 
         Timer?.Dispose();
+        Cancellation.End();
     }
+
+    private FlightExtras Extras => _extras ?? Interlocked.CompareExchange(ref _extras, new FlightExtras(), null) ?? _extras!;
 
     protected void AnswerUnderLock()
     {
         Volatile.Write(ref _isAnswered, true);
-        _answered?.TrySetResult();
+        _extras?.Answered?.TrySetResult();
     }
+}
+
+/// <summary>What few flights have: only those that wait, that are part of something, or that run in a request.</summary>
+internal sealed class FlightExtras
+{
+    private Flight? _waitsOn;
+
+    public TaskCompletionSource? Answered { get; set; }
+
+    public ExceptionDispatchInfo? Failure { get; set; }
+
+    public Flight? Outer { get; set; }
+
+    public IReadOnlyList<Flight>? Batch { get; set; }
+
+    /// <summary>Written with a full fence: who writes it looks at others' afterwards.</summary>
+    public Flight? WaitsOn
+    {
+        get => Volatile.Read(ref _waitsOn);
+        set => Interlocked.Exchange(ref _waitsOn, value);
+    }
+
+    public ITimer? Timer { get; set; }
+
+    public object? LeaderDeadline { get; set; }
+
+    public LeaseHolder? Lease { get; set; }
+
+    public IAsyncDisposable? Scope { get; set; }
+
+    public Task? Writing { get; set; }
 }
 
 /// <summary>A flight with the type of its value.</summary>
 internal abstract class Flight<T>(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe) : Flight(key, start, policy, tags, stripe)
 {
-    private readonly TagState[]? _declaredTags = tags;
-
     /// <summary>The value as the source or the shared tier gave it: for the one who began the flight.</summary>
     public T Value { get; private set; } = default!;
 
@@ -247,7 +331,7 @@ internal abstract class Flight<T>(string key, long start, EntryPolicy policy, Ta
     public bool IsTooOldFor(long joinedAt, Invalidations invalidations) =>
         Origin == CacheOrigin.Local
             ? Entry is { } copy && (IsStale ? invalidations.Judge(copy) == Standing.Gone : !invalidations.IsGood(copy))
-            : joinedAt != Start && !ReferenceEquals(Tags, _declaredTags) && !invalidations.IsCurrent(Start, Tags);
+            : joinedAt != Start && HasOtherTags && !invalidations.IsCurrent(Start, Tags);
 }
 
 /// <summary>A flight with its factory.</summary>

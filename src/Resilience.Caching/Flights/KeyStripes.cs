@@ -6,12 +6,15 @@ namespace Resilience.Caching.Flights;
 /// One lock for a share of the keys, and the flights of those keys. Whatever writes the local tier or ends, dooms or joins a flight of
 /// a key holds the key's stripe; readers of the local tier hold nothing.
 /// </summary>
-internal sealed class KeyStripe
+internal sealed class KeyStripe(object owner)
 {
     private Flight? _flights; // guarded by Lock, as is every flight's place in the list
 
     /// <summary>Guards the flights of the stripe's keys, their states, and the writes of the local tier for those keys.</summary>
     public Lock Lock { get; } = new();
+
+    /// <summary>The cache whose keys these are.</summary>
+    public object Owner => owner;
 
     /// <summary>The first flight of the list.</summary>
     public Flight? FirstUnderLock => _flights;
@@ -85,11 +88,11 @@ internal sealed class KeyStripes
 {
     private readonly KeyStripe[] _stripes = new KeyStripe[BitOperations.RoundUpToPowerOf2((uint)Math.Clamp(Environment.ProcessorCount * 32, 128, 4096))];
 
-    public KeyStripes()
+    public KeyStripes(object owner)
     {
         for (int i = 0; i < _stripes.Length; i++)
         {
-            _stripes[i] = new KeyStripe();
+            _stripes[i] = new KeyStripe(owner);
         }
     }
 

@@ -6,14 +6,13 @@ internal static class Reentrancy
     /// <summary>How far a chain of waits is followed; a longer one is no accident that this could explain.</summary>
     private const int MaxDepth = 64;
 
-    private static readonly AsyncLocal<Flight?> Ambient = new();
+    private static readonly AsyncLocal<FlightMark?> Ambient = new();
 
-    /// <summary>The flight inside whose factory the caller runs, if it does. What is set in an async method is gone when that returns.</summary>
-    public static Flight? Current
-    {
-        get => Ambient.Value;
-        set => Ambient.Value = value;
-    }
+    /// <summary>The flight inside whose factory the caller runs, if it does and the flight is not over.</summary>
+    public static Flight? Current => Ambient.Value?.Flight;
+
+    /// <summary>Says whose factory is about to run. What is set in an async method is gone when that returns.</summary>
+    public static void Enter(Flight flight) => Ambient.Value = flight.Cancellation;
 
     /// <summary>Throws when the code that asks for a key runs inside the factory that loads it, directly or through others.</summary>
     public static void ThrowIfInside(Flight outer, CacheCore core, string key)

@@ -143,7 +143,7 @@ internal sealed class BatchLoad(CacheCore core, ReadPath reads, LoadPath loads)
 
     private async ValueTask<IReadOnlyDictionary<string, T>> CallAsync<TState, T>(Flight<T> lead, string[] keys, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, TimeSpan timeout, CancellationTokenSource cancellation)
     {
-        Reentrancy.Current = lead;
+        Reentrancy.Enter(lead);
         ValueTask<IReadOnlyDictionary<string, T>> call = core.LoadPipeline is { } pipeline
             ? pipeline.ExecuteAsync(static (call, token) => call.factory(call.keys, call.state, token), (factory, keys, state), cancellation.Token)
             : factory(keys, state, cancellation.Token);

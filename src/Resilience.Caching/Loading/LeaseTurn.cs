@@ -31,7 +31,7 @@ internal sealed class LeaseTurn(CacheCore core, SharedLook shared, LoadTimers ti
         double pause = FirstPause;
         while (!flight.IsAnswered)
         {
-            (SharedOutcome outcome, long fence) = await core.Shared!.TryLeaseAsync(key, token).ConfigureAwait(false);
+            (SharedOutcome outcome, long fence) = await core.Shared!.TryLeaseAsync(key, token, stamp.Budget).ConfigureAwait(false);
             if (outcome != SharedOutcome.Done)
             {
                 return;
@@ -55,6 +55,7 @@ internal sealed class LeaseTurn(CacheCore core, SharedLook shared, LoadTimers ti
 
             await Task.Delay(TimeSpan.FromMilliseconds(pause * (0.5 + core.Random())), core.Time, flight.Cancellation.Token).ConfigureAwait(false);
             pause = Math.Min(pause * 1.5, LongestPause);
+            stamp.Budget = core.Shared.Budget(hasStale: flight.Stale is not null); // The tier answered; the wait was for the other node.
             if (!await shared.LookAgainAsync(flight, stamp).ConfigureAwait(false))
             {
                 return;

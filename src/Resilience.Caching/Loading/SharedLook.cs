@@ -11,7 +11,7 @@ namespace Resilience.Caching.Loading;
 /// Step 4: asks the shared tier, and answers from it if it has a fresh value. What it finds besides, a stale copy or the mark of a
 /// removal, goes to the flight; the stamp says what a value that is loaded now may be written over.
 /// </summary>
-/// <remarks>However many calls it takes, together they last no longer than one timeout: the soft one while a stale copy is at hand, else the hard one.</remarks>
+/// <remarks>However many calls it takes, those for a lease included, together they last no longer than one timeout: the soft one while a stale copy is at hand, else the hard one.</remarks>
 internal sealed class SharedLook(CacheCore core, SharedWriter writer)
 {
     /// <summary>Looks for one flight.</summary>
@@ -30,6 +30,7 @@ internal sealed class SharedLook(CacheCore core, SharedWriter writer)
         bool isKnown = await EnsureVersionsAsync(flight, budget).ConfigureAwait(false);
         SharedStamp stamp = core.Versions!.Take(flight.Tags);
         stamp.MayWrite &= isKnown;
+        stamp.Budget = budget;
         if (!flight.Policy.ReadsShared)
         {
             stamp.IsConditional = false;
@@ -111,11 +112,10 @@ internal sealed class SharedLook(CacheCore core, SharedWriter writer)
     /// <returns>Whether the tier answered.</returns>
     public async ValueTask<bool> LookAgainAsync<T>(Flight<T> flight, SharedStamp stamp)
     {
-        SharedBudget budget = core.Shared!.Budget(hasStale: false);
-        (SharedOutcome outcome, byte[]? value) = await core.Shared.ReadAsync(core.KeyPrefix + flight.Key, budget).ConfigureAwait(false);
+        (SharedOutcome outcome, byte[]? value) = await core.Shared!.ReadAsync(core.KeyPrefix + flight.Key, stamp.Budget).ConfigureAwait(false);
         if (outcome == SharedOutcome.Done)
         {
-            await AdoptAsync(flight, stamp, value, budget).ConfigureAwait(false);
+            await AdoptAsync(flight, stamp, value, stamp.Budget).ConfigureAwait(false);
         }
 
         return outcome == SharedOutcome.Done;

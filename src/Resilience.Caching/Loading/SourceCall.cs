@@ -31,7 +31,7 @@ internal sealed class SourceCall(CacheCore core, LoadTimers timers)
         try
         {
             CacheLoad<T>? load = flight.WantsLoad ? Prepare(flight) : null;
-            Reentrancy.Current = flight;
+            Reentrancy.Enter(flight);
             ValueTask<T> pending = core.LoadPipeline is { } pipeline
                 ? pipeline.ExecuteAsync(static (call, token) => call.flight.InvokeAsync(call.load, token), (flight, load), flight.Cancellation.Token)
                 : flight.InvokeAsync(load, flight.Cancellation.Token);

@@ -3,16 +3,23 @@ using Resilience.Context;
 namespace Resilience.Caching.Shared;
 
 /// <summary>
-/// Opens when too large a share of calls to the shared tier failed within a window, stays open for a jittered while, then lets a single
-/// probe through, whose outcome decides.
+/// Opens when too large a share of the newest calls to the shared tier failed. While it is open no caller gets through; a single probe at
+/// a time does, whose success closes it.
 /// </summary>
-internal sealed class SharedBreaker(Func<SharedBreakerOptions> options, CoarseClock clock, Func<double> random)
+/// <remarks>
+/// It counts calls of a window, and of those the newest only: of a busy tier a window holds thousands of good calls, which would have to be
+/// outweighed by as many callers who wait for their timeouts.
+/// </remarks>
+internal sealed class SharedBreaker(Func<SharedBreakerOptions> options, CoarseClock clock)
 {
+    /// <summary>How many calls count at most, unless the settings ask for more.</summary>
+    public const int NewestCalls = 32;
+
     private readonly Lock _lock = new(); // guards all fields; _isClosed is read without it
     private volatile bool _isClosed = true;
     private bool _probing;
-    private long _openUntil;
-    private long _windowEnd;
+    private (long At, bool Succeeded)[] _newest = new (long, bool)[NewestCalls]; // a ring
+    private int _oldest;
     private int _calls;
     private int _failures;
 
@@ -28,87 +35,86 @@ internal sealed class SharedBreaker(Func<SharedBreakerOptions> options, CoarseCl
         }
     }
 
-    /// <summary>Whether it is closed: the cheap question.</summary>
+    /// <summary>Whether it is closed, so that callers get through.</summary>
     public bool IsClosed => _isClosed;
 
-    /// <summary>Asks whether a call may be made; each yes is answered by exactly one <see cref="Record"/>.</summary>
-    public bool TryEnter()
+    /// <summary>Asks whether a probe may be made, which is the case while it is open and no other is under way; a yes is answered by <see cref="RecordProbe"/>.</summary>
+    public bool TryProbe()
     {
-        if (_isClosed)
-        {
-            return true;
-        }
-
         lock (_lock)
         {
-            if (_isClosed)
-            {
-                return true;
-            }
-
-            if (_probing || clock.Milliseconds < _openUntil)
-            {
-                return false;
-            }
-
-            _probing = true;
-            return true;
+            return !_isClosed && !_probing && (_probing = true);
         }
     }
 
-    /// <summary>Takes a call's outcome.</summary>
-    /// <returns>What changed: true when it closed, false when it opened, <see langword="null"/> when nothing did.</returns>
-    public bool? Record(bool succeeded)
+    /// <summary>Takes the outcome of a call that was made while it was closed.</summary>
+    /// <returns>Whether it opened.</returns>
+    public bool Record(bool succeeded)
     {
         SharedBreakerOptions settings = options();
         lock (_lock)
         {
-            long now = clock.Milliseconds;
             if (!_isClosed)
             {
-                // A straggler of the time before it opened says nothing new when it fails, and is as good as a probe when it succeeds.
-                if (succeeded)
-                {
-                    _probing = false;
-                    _isClosed = true;
-                    StartWindowUnderLock(now, settings);
-                    return true;
-                }
-
-                if (_probing)
-                {
-                    _probing = false;
-                    _openUntil = now + Jittered(settings.OpenFor);
-                }
-
-                return null;
+                return false; // A straggler of the time before it opened says nothing of now.
             }
 
-            if (now >= _windowEnd)
-            {
-                StartWindowUnderLock(now, settings);
-            }
-
-            _calls++;
-            _failures += succeeded ? 0 : 1;
+            AddUnderLock(succeeded, settings);
             if (succeeded || _calls < settings.MinimumCalls || _failures < settings.FailureRatio * _calls)
             {
-                return null;
+                return false;
             }
 
             _isClosed = false;
-            _probing = false;
-            _openUntil = now + Jittered(settings.OpenFor);
-            return false;
+            return true;
         }
     }
 
-    private void StartWindowUnderLock(long now, SharedBreakerOptions settings)
+    /// <summary>Takes the outcome of a probe.</summary>
+    /// <returns>Whether it closed.</returns>
+    public bool RecordProbe(bool succeeded)
     {
-        _windowEnd = now + (long)settings.Window.TotalMilliseconds;
-        _calls = 0;
-        _failures = 0;
+        lock (_lock)
+        {
+            _probing = false;
+            if (!succeeded || _isClosed)
+            {
+                return false;
+            }
+
+            ForgetUnderLock(_newest.Length);
+            return _isClosed = true;
+        }
     }
 
-    private long Jittered(TimeSpan span) => (long)(span.TotalMilliseconds * (0.8 + (0.4 * random())));
+    private void AddUnderLock(bool succeeded, SharedBreakerOptions settings)
+    {
+        int capacity = Math.Max(NewestCalls, settings.MinimumCalls);
+        if (capacity != _newest.Length)
+        {
+            ForgetUnderLock(capacity);
+        }
+
+        long now = clock.Milliseconds;
+        while (_calls == capacity || (_calls > 0 && now - _newest[_oldest].At >= settings.Window.TotalMilliseconds))
+        {
+            _failures -= _newest[_oldest].Succeeded ? 0 : 1;
+            _oldest = (_oldest + 1) % capacity;
+            _calls--;
+        }
+
+        _newest[(_oldest + _calls) % capacity] = (now, succeeded);
+        _calls++;
+        _failures += succeeded ? 0 : 1;
+    }
+
+    private void ForgetUnderLock(int capacity)
+    {
+        if (capacity != _newest.Length)
+        {
+            _newest = new (long, bool)[capacity];
+        }
+
+        (_oldest, _calls, _failures) = (0, 0, 0);
+    }
 }

@@ -25,4 +25,7 @@ internal sealed class SharedStamp
 
     /// <summary>When the stamp was taken, by the cache's clock: a version that became known later is no evidence.</summary>
     public long TakenAt { get; set; }
+
+    /// <summary>How long the flight may still spend on looking into the tier, its turn among nodes included.</summary>
+    public SharedBudget Budget { get; set; }
 }

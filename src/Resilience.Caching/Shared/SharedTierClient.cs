@@ -32,7 +32,7 @@ internal sealed class SharedTierClient
     private readonly CoarseClock _clock;
     private readonly ResiliencePipeline? _pipeline;
 
-    public SharedTierClient(ISharedTier tier, ILeaseStore? leases, Func<SharedTierOptions> options, TimeProvider time, CacheStatistics statistics, Func<double> random, ResiliencePipeline? pipeline)
+    public SharedTierClient(ISharedTier tier, ILeaseStore? leases, Func<SharedTierOptions> options, TimeProvider time, CacheStatistics statistics, ResiliencePipeline? pipeline)
     {
         _tier = tier;
         _leases = leases;
@@ -41,7 +41,7 @@ internal sealed class SharedTierClient
         _statistics = statistics;
         _clock = new CoarseClock(time);
         _pipeline = pipeline;
-        _breaker = new SharedBreaker(() => options().Breaker, _clock, random);
+        _breaker = new SharedBreaker(() => options().Breaker, _clock);
     }
 
     /// <summary>Called when the breaker opened (false) or closed (true), on the thread of the call that made it.</summary>
@@ -54,6 +54,9 @@ internal sealed class SharedTierClient
 
     /// <summary>Whether it is worth asking: switched on, and not known to be broken.</summary>
     public bool IsOpenForCalls => _options().Enabled && _breaker.IsClosed;
+
+    /// <summary>Whether it is known to be broken.</summary>
+    public bool IsBroken => !_breaker.IsClosed;
 
     public bool IsAtomic => _tier.IsAtomic;
 
@@ -83,7 +86,9 @@ internal sealed class SharedTierClient
         return outcome;
     }
 
-    public async ValueTask<SharedOutcome> ExpireAsync(string key, long version)
+    public ValueTask<SharedOutcome> ExpireAsync(string key, long version) => ExpireAsync(key, version, Budget(hasStale: false));
+
+    public async ValueTask<SharedOutcome> ExpireAsync(string key, long version, SharedBudget budget)
     {
         (SharedOutcome outcome, _) = await CallAsync(
             static async (self, change, token) =>
@@ -92,7 +97,7 @@ internal sealed class SharedTierClient
                 return true;
             },
             (key, version),
-            _options().HardTimeout).ConfigureAwait(false);
+            budget.Left).ConfigureAwait(false);
         return outcome;
     }
 
@@ -102,8 +107,8 @@ internal sealed class SharedTierClient
     public ValueTask<(SharedOutcome Outcome, TagVersion Version)> RaiseVersionAsync(string name, bool isRemoval, TagVersion floor) =>
         CallAsync(static (self, raise, token) => self._tier.RaiseVersionAsync(raise.name, raise.isRemoval, raise.floor, token), (name, isRemoval, floor), _options().HardTimeout);
 
-    public ValueTask<(SharedOutcome Outcome, long Fence)> TryLeaseAsync(string key, string token) =>
-        CallAsync(static (self, ask, cancel) => self._leases!.TryAcquireAsync(ask.key, ask.token, self._options().LeaseDuration, cancel), (key, token), _options().HardTimeout);
+    public ValueTask<(SharedOutcome Outcome, long Fence)> TryLeaseAsync(string key, string token, SharedBudget budget) =>
+        CallAsync(static (self, ask, cancel) => self._leases!.TryAcquireAsync(ask.key, ask.token, self._options().LeaseDuration, cancel), (key, token), budget.Left);
 
     public async ValueTask<bool> TryRenewAsync(string key, string token)
     {
@@ -121,9 +126,13 @@ internal sealed class SharedTierClient
             (key, token),
             _options().HardTimeout).ConfigureAwait(false);
 
-    private async ValueTask<(SharedOutcome Outcome, TResult? Result)> CallAsync<TArgument, TResult>(Func<SharedTierClient, TArgument, CancellationToken, Task<TResult>> call, TArgument argument, TimeSpan timeout)
+    /// <summary>Asks a broken tier for the version of a tag, unless somebody does already; its answer closes the breaker.</summary>
+    public async ValueTask ProbeAsync(string name, TagVersion floor) =>
+        await CallAsync(static (self, ask, token) => self._tier.ReadVersionsAsync([ask.name], [ask.floor], token), (name, floor), _options().HardTimeout, isProbe: true).ConfigureAwait(false);
+
+    private async ValueTask<(SharedOutcome Outcome, TResult? Result)> CallAsync<TArgument, TResult>(Func<SharedTierClient, TArgument, CancellationToken, Task<TResult>> call, TArgument argument, TimeSpan timeout, bool isProbe = false)
     {
-        if (timeout <= TimeSpan.Zero || !_options().Enabled || !_breaker.TryEnter())
+        if (timeout <= TimeSpan.Zero || !_options().Enabled || !(isProbe ? _breaker.TryProbe() : _breaker.IsClosed))
         {
             return (SharedOutcome.Unavailable, default);
         }
@@ -136,7 +145,7 @@ internal sealed class SharedTierClient
                 ? call(this, argument, cancellation.Token)
                 : _pipeline.ExecuteAsync(async (state, token) => await call(this, state, token).ConfigureAwait(false), argument, cancellation.Token).AsTask();
             TResult result = await (pending.IsCompleted ? pending : pending.WaitAsync(timeout, _time)).ConfigureAwait(false);
-            Record(succeeded: true);
+            Record(succeeded: true, isProbe);
             return (SharedOutcome.Done, result);
         }
         catch (Exception exception)
@@ -149,16 +158,16 @@ internal sealed class SharedTierClient
 
             _statistics.Add(CacheCount.SharedFailure);
             Failed?.Invoke(exception);
-            Record(succeeded: false);
+            Record(succeeded: false, isProbe);
             return (SharedOutcome.Unavailable, default);
         }
     }
 
-    private void Record(bool succeeded)
+    private void Record(bool succeeded, bool isProbe)
     {
-        if (_breaker.Record(succeeded) is { } closed)
+        if (isProbe ? _breaker.RecordProbe(succeeded) : _breaker.Record(succeeded))
         {
-            StateChanged?.Invoke(closed);
+            StateChanged?.Invoke(isProbe);
         }
     }
 

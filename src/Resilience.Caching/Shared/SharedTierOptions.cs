@@ -95,20 +95,20 @@ public sealed class SharedBreakerOptions : ISettings
     [Range(0.01, 1.0)]
     public double FailureRatio { get; set; } = 0.5;
 
-    /// <summary>The calls within a window before the share means anything.</summary>
+    /// <summary>The calls within the window before the share means anything.</summary>
     /// <value>Default: 4. Range: 1 to 10,000.</value>
     [Range(1, 10_000)]
     public int MinimumCalls { get; set; } = 4;
 
-    /// <summary>The window in which calls are counted.</summary>
+    /// <summary>How far back calls are counted; of a busy tier the newest 32 count, or <see cref="MinimumCalls"/> if that is more, so that it opens soon.</summary>
     /// <value>Default: 10 s. Range: 100 ms to 10 min.</value>
     [TimeRange("00:00:00.100", "00:10:00")]
     public TimeSpan Window { get; set; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long it stays open before one probe is let through; drawn within ±20 %.</summary>
-    /// <value>Default: 2 s. Range: 10 ms to 10 min.</value>
+    /// <summary>How long it stays open before it is probed, and between two probes; drawn within ±20 %. Probes run in the background: no caller waits for one.</summary>
+    /// <value>Default: 500 ms. Range: 10 ms to 10 min.</value>
     [TimeRange("00:00:00.010", "00:10:00")]
-    public TimeSpan OpenFor { get; set; } = TimeSpan.FromSeconds(2);
+    public TimeSpan OpenFor { get; set; } = TimeSpan.FromMilliseconds(500);
 }
 
 /// <summary>How nodes tell one another of changes.</summary>

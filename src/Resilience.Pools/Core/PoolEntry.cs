@@ -76,7 +76,11 @@ internal sealed class PoolEntry<T>(ResourcePool<T> pool, int index)
         while (true)
         {
             long word = ReadWord();
-            System.Diagnostics.Debug.Assert(EntryWord.State(word) == from, "an entry moved under its owner's hands");
+            if (EntryWord.State(word) != from)
+            {
+                throw MovedMeanwhile(word, from);
+            }
+
             long version = EntryWord.Version(word) + (bumpVersion ? EntryWord.VersionUnit : 0);
             if (TrySwap(word, version | (word & EntryWord.Listed) | (long)to))
             {
@@ -92,7 +96,11 @@ internal sealed class PoolEntry<T>(ResourcePool<T> pool, int index)
         while (true)
         {
             long word = ReadWord();
-            System.Diagnostics.Debug.Assert(EntryWord.State(word) == from, "an entry moved under its owner's hands");
+            if (EntryWord.State(word) != from)
+            {
+                throw MovedMeanwhile(word, from);
+            }
+
             if (TrySwap(word, EntryWord.Version(word) | EntryWord.Listed | (long)EntryState.Idle))
             {
                 return (word & EntryWord.Listed) == 0;
@@ -120,6 +128,9 @@ internal sealed class PoolEntry<T>(ResourcePool<T> pool, int index)
             }
         }
     }
+
+    private InvalidOperationException MovedMeanwhile(long word, EntryState expected) =>
+        new($"Place {Index} of pool '{Pool.Name}' is {EntryWord.State(word)} and should be {expected}: it had two owners. This is a fault of the pool.");
 
     public bool MarkInvalid(long version)
     {

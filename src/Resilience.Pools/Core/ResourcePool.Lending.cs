@@ -159,7 +159,7 @@ public sealed partial class ResourcePool<T>
             {
                 if (!TryGrant(entry, now))
                 {
-                    PutOnStack(entry);
+                    PutBack(entry);
                 }
             }
             else if (IsOutdated(entry, now) || Volatile.Read(ref _checking) < _waiters.Count)
@@ -170,7 +170,7 @@ public sealed partial class ResourcePool<T>
             {
                 // As many are being checked as there are callers, and the stack has only older ones below: one caller must not have
                 // all of them checked. Whoever ends a check comes here again.
-                PutOnStack(entry);
+                PutBack(entry);
                 break;
             }
         }
@@ -300,15 +300,28 @@ public sealed partial class ResourcePool<T>
         }
     }
 
+    /// <summary>The same of an entry that was reserved for nothing: a drain, a clear or a smaller limit that came meanwhile has passed it by.</summary>
+    private void PutBack(PoolEntry<T> entry)
+    {
+        PutOnStack(entry);
+        CloseUnwanted();
+    }
+
     /// <summary>After a push, which was a full fence: sees to what came up meanwhile.</summary>
     private void LookAgain()
     {
-        int attention = _attention;
-        if ((attention & Waiting) != 0)
+        if ((_attention & Waiting) != 0)
         {
             Pump();
         }
 
+        CloseUnwanted();
+    }
+
+    /// <summary>Destroys what is idle and may not be, because the pool closes or has become smaller.</summary>
+    private void CloseUnwanted()
+    {
+        int attention = _attention;
         if ((attention & Closed) != 0)
         {
             CloseIdle();

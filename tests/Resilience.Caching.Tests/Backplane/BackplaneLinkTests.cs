@@ -36,6 +36,16 @@ public sealed class BackplaneLinkTests
         await Task.CompletedTask;
     }
 
+    /// <summary>Reads a key until the node keeps it: news of the key that comes while it is read makes the node keep nothing.</summary>
+    private static async Task TakeAsync(ResilientCache node, string key)
+    {
+        do
+        {
+            Assert.Equal("old", await node.GetCachedAsync(key));
+        }
+        while (!node.TryGet<string>(key).HasValue);
+    }
+
     [Fact]
     public async Task Changes_OfKeysAndTags_AreHeardByTheOtherNode()
     {
@@ -44,7 +54,7 @@ public sealed class BackplaneLinkTests
         foreach (string key in (string[])["set", "removed", "expired", "tagged", "untouched"])
         {
             await one.SetAsync(key, "old", tags: key == "tagged" ? ["tag"] : null);
-            Assert.Equal("old", await two.GetCachedAsync(key));
+            await TakeAsync(two, key);
         }
 
         await one.SetAsync("set", "new");
@@ -67,7 +77,7 @@ public sealed class BackplaneLinkTests
         foreach (string key in (string[])["same", "changed"])
         {
             await one.SetAsync(key, "old");
-            Assert.Equal("old", await two.GetCachedAsync(key));
+            await TakeAsync(two, key);
         }
 
         await SettleAsync(one, two);

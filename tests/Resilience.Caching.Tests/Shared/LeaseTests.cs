@@ -109,4 +109,39 @@ public sealed class LeaseTests
         await one.GetAsync("key", "x", new CacheEntryOptions { TierFlags = flags });
         Assert.DoesNotContain("acquire", _tier.Calls);
     }
+
+    [Theory]
+    [InlineData("read", "acquire")] // The value's read is slow, the lease hangs.
+    [InlineData("acquire", "read")] // The lease is slow, the second look hangs.
+    public async Task Stall_InTheMiddleOfAFlightsLook_AllItsCallsShareOneHardTimeout(string slow, string hung)
+    {
+        await using ResilientCache one = New();
+        await one.GetAsync("other", "x"); // The versions are known.
+        var gate = new TaskCompletionSource(); // Whatever waits for it goes on inside SetResult, up to its next wait.
+        (bool isSlow, bool isHung) = (false, false);
+        _tier.Before = call =>
+        {
+            if (call == hung && isSlow)
+            {
+                Volatile.Write(ref isHung, true);
+                return new TaskCompletionSource().Task;
+            }
+
+            if (call != slow)
+            {
+                return Task.CompletedTask;
+            }
+
+            Volatile.Write(ref isSlow, true);
+            return gate.Task;
+        };
+        Task<string> read = Task.Run(() => one.GetAsync("key", "value").AsTask());
+        TestCache.Until(() => Volatile.Read(ref isSlow) && _time.NextDue <= TimeSpan.FromMilliseconds(500), "the slow call");
+        _time.Advance(TimeSpan.FromMilliseconds(400));
+        await Task.Run(gate.SetResult);
+        TestCache.Until(() => Volatile.Read(ref isHung) && _time.NextDue <= TimeSpan.FromMilliseconds(500), "the hung call");
+        Assert.Equal(TimeSpan.FromMilliseconds(100), _time.NextDue);
+        _time.Advance(TimeSpan.FromMilliseconds(100));
+        Assert.Equal("value", await read.Soon());
+    }
 }

@@ -8,15 +8,14 @@ public sealed class SharedBreakerTests
 {
     private readonly ManualTimeProvider _time = new();
     private readonly SharedBreakerOptions _options = new() { FailureRatio = 0.5, MinimumCalls = 4, Window = TimeSpan.FromSeconds(10), OpenFor = TimeSpan.FromSeconds(2) };
-    private double _draw = 0.5;
 
-    private SharedBreaker New() => new(() => _options, new CoarseClock(_time), () => _draw);
+    private SharedBreaker New() => new(() => _options, new CoarseClock(_time));
 
     private static void Call(SharedBreaker breaker, params bool[] outcomes)
     {
         foreach (bool succeeded in outcomes)
         {
-            Assert.True(breaker.TryEnter());
+            Assert.True(breaker.IsClosed);
             breaker.Record(succeeded);
         }
     }
@@ -38,37 +37,76 @@ public sealed class SharedBreakerTests
         SharedBreaker breaker = New();
         Call(breaker, true, true, false, false);
         Assert.Equal(SharedTierState.Open, breaker.State);
-        Assert.False(breaker.TryEnter());
-    }
-
-    [Theory]
-    [InlineData(0.0, 1600)]
-    [InlineData(1.0, 2400)]
-    public void Open_ForItsJitteredWhile_ThenLetsOneProbeThrough(double draw, int milliseconds)
-    {
-        _draw = draw;
-        SharedBreaker breaker = New();
-        Call(breaker, false, false, false, false);
-        _time.Advance(TimeSpan.FromMilliseconds(milliseconds - 1));
-        Assert.False(breaker.TryEnter());
-        _time.Advance(TimeSpan.FromMilliseconds(1));
-        Assert.True(breaker.TryEnter());
-        Assert.Equal(SharedTierState.Probing, breaker.State);
-        Assert.False(breaker.TryEnter());
+        Assert.False(breaker.IsClosed);
     }
 
     [Fact]
-    public void Probe_Fails_OpensAgainForAWhile()
+    public void Record_BusyTierThatStalls_OpensAfterAsManyFailuresAsCount_NotAsManyAsItHadGoodCalls()
+    {
+        SharedBreaker breaker = New();
+        Call(breaker, [.. Enumerable.Repeat(true, 10_000)]);
+        Call(breaker, [.. Enumerable.Repeat(false, SharedBreaker.NewestCalls / 2)]);
+        Assert.False(breaker.IsClosed);
+    }
+
+    [Fact]
+    public void Record_FewerFailuresThanTheRatioOfTheNewest_StaysClosedHoweverManyTheyAre()
+    {
+        SharedBreaker breaker = New();
+        for (int i = 0; i < 1_000; i++)
+        {
+            Call(breaker, true, true, false);
+        }
+
+        Assert.True(breaker.IsClosed);
+    }
+
+    [Fact]
+    public void Record_CallsOlderThanTheWindow_CountNoLonger()
+    {
+        SharedBreaker breaker = New();
+        Call(breaker, false, false, false);
+        _time.Advance(TimeSpan.FromSeconds(9));
+        Call(breaker, true, true, true, true);
+        _time.Advance(TimeSpan.FromSeconds(1)); // the failures are out, the good ones in
+        Call(breaker, false, false, false);
+        Assert.True(breaker.IsClosed);
+        Call(breaker, false);
+        Assert.False(breaker.IsClosed);
+    }
+
+    [Fact]
+    public void Record_MoreLeastCallsThanUsuallyCount_AreAllCounted()
+    {
+        _options.MinimumCalls = 100;
+        SharedBreaker breaker = New();
+        Call(breaker, [.. Enumerable.Repeat(false, 99)]);
+        Assert.True(breaker.IsClosed);
+        Call(breaker, false);
+        Assert.False(breaker.IsClosed);
+    }
+
+    [Fact]
+    public void Open_StragglersOfBefore_ChangeNothing()
     {
         SharedBreaker breaker = New();
         Call(breaker, false, false, false, false);
-        _time.Advance(TimeSpan.FromSeconds(2));
-        Assert.True(breaker.TryEnter());
-        Assert.Null(breaker.Record(succeeded: false));
-        Assert.False(breaker.TryEnter());
-        _time.Advance(TimeSpan.FromSeconds(2));
-        Assert.True(breaker.TryEnter());
-        Assert.True(breaker.Record(succeeded: true));
+        Assert.False(breaker.Record(succeeded: true));
+        Assert.Equal(SharedTierState.Open, breaker.State);
+    }
+
+    [Fact]
+    public void Probe_OutcomeDecides()
+    {
+        SharedBreaker breaker = New();
+        Assert.False(breaker.TryProbe());
+        Call(breaker, false, false, false, false);
+        Assert.True(breaker.TryProbe());
+        Assert.Equal(SharedTierState.Probing, breaker.State);
+        Assert.False(breaker.RecordProbe(succeeded: false));
+        Assert.Equal(SharedTierState.Open, breaker.State);
+        Assert.True(breaker.TryProbe());
+        Assert.True(breaker.RecordProbe(succeeded: true));
         Assert.Equal(SharedTierState.Closed, breaker.State);
         Call(breaker, false, false, false); // The old failures are forgotten.
         Assert.True(breaker.IsClosed);
@@ -79,9 +117,8 @@ public sealed class SharedBreakerTests
     {
         SharedBreaker breaker = New();
         Call(breaker, false, false, false, false);
-        _time.Advance(TimeSpan.FromSeconds(3));
         int entered = 0;
-        Parallel.For(0, 1000, _ => Interlocked.Add(ref entered, breaker.TryEnter() ? 1 : 0));
+        Parallel.For(0, 1000, _ => Interlocked.Add(ref entered, breaker.TryProbe() ? 1 : 0));
         Assert.Equal(1, entered);
     }
 }

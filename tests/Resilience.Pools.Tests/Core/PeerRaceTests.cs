@@ -127,6 +127,37 @@ public sealed class PeerRaceTests : IAsyncDisposable
         Assert.Equal((1, 0), (_factory.Attempts, _factory.Alive));
     }
 
+    /// <summary>
+    /// Ours: who hands over what is idle holds it for a moment. A drain that came in this moment passed it by, and when nobody waited any
+    /// more it was laid back into the closed pool, where it stayed until the drain's time was up.
+    /// </summary>
+    [Fact]
+    public async Task Drain_AmidAHandOver_NothingIsLaidBack()
+    {
+        var random = new Random(1);
+        for (int round = 0; round < 1_000; round++)
+        {
+            // Every acquire goes through the queue, for flows are looked at.
+            var pool = new ResourcePool<Resource>("test", _factory, new() { MaxSize = 1, AcquireTimeout = Timeout.InfiniteTimeSpan, DetectNestedAcquire = true });
+            (await pool.AcquireAsync()).Dispose();
+            using var start = new Barrier(2);
+            Task user = Task.Run(async () =>
+            {
+                start.SignalAndWait();
+                while (true)
+                {
+                    (await pool.AcquireAsync()).Dispose();
+                }
+            });
+            start.SignalAndWait();
+            Thread.SpinWait(random.Next(2_000));
+            PoolDrainResult drained = await pool.DrainAsync(Timeout.InfiniteTimeSpan).WaitAsync(TimeSpan.FromMinutes(1));
+            Assert.True(drained.IsEmpty);
+            Assert.Equal(0, _factory.Alive);
+            await Assert.ThrowsAsync<PoolClosedException>(() => user);
+        }
+    }
+
     /// <summary>SqlClient: opening blocked the thread of whoever asked.</summary>
     [Fact]
     public async Task Acquire_FactoryBlocksItsThread_TheCallersIsNotBlocked()

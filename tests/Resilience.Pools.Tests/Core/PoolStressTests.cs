@@ -129,38 +129,72 @@ public sealed class PoolStressTests
         Assert.Equal(snapshot.Created, snapshot.Destroyed);
     }
 
+    /// <summary>The same with the drain in the middle of it: every caller is answered, nothing is left alive, no lease was taken away.</summary>
     [Fact]
-    public async Task Pool_DrainedInMidst_EveryCallerIsAnsweredAndNothingIsLeft()
+    public async Task Pool_DrainedAmidEveryOperation_EveryCallerIsAnsweredAndNothingIsLeft()
     {
         await new StressRunner { Workers = 1 }.RunAsync(async worker =>
         {
             var factory = new Factory { OnCreate = static async _ => await Task.Yield(), OnDestroy = static async _ => await Task.Yield() };
-            var pool = new ResourcePool<Resource>("drain", factory, new PoolOptions { MaxSize = 3 });
+            var pool = new ResourcePool<Resource>("drain", factory, new PoolOptions { MaxSize = 3, MaxWaiters = 8, AcquireTimeout = Timeout.InfiniteTimeSpan });
             int served = 0;
-            Task[] users = [.. Enumerable.Range(0, 12).Select(_ => Task.Run(async () =>
-            {
-                try
-                {
-                    while (true)
-                    {
-                        await using PoolLease<Resource> lease = await pool.AcquireAsync();
-                        lease.Resource.Enter();
-                        lease.Resource.Leave();
-                        Interlocked.Increment(ref served);
-                    }
-                }
-                catch (PoolClosedException)
-                {
-                }
-            }))];
+            int[] seeds = [.. Enumerable.Range(0, 12).Select(_ => worker.Random.Next())];
+            Task[] users = [.. seeds.Select(seed => Task.Run(() => UseUntilClosedAsync(pool, new Random(seed), () => Interlocked.Increment(ref served))))];
             await Eventually.TrueAsync(() => Volatile.Read(ref served) > 20 + worker.Random.Next(200), "leases before the drain");
-            PoolDrainResult result = await pool.DrainAsync();
-            await Task.WhenAll(users);
+            PoolDrainResult result = await pool.DrainAsync(TimeSpan.FromMinutes(1));
+            await Task.WhenAll(users).WaitAsync(TimeSpan.FromMinutes(1));
             Assert.True(result.IsEmpty);
             Assert.Equal(0, result.Reclaimed);
             Assert.Equal(0, factory.Alive);
             Assert.True(factory.MostAlive <= 3);
+            Assert.Equal(0, pool.Snapshot().Open);
         });
+    }
+
+    private static async Task UseUntilClosedAsync(ResourcePool<Resource> pool, Random random, Action served)
+    {
+        while (true)
+        {
+            try
+            {
+                int dice = random.Next(100);
+                if (dice == 0)
+                {
+                    await pool.ClearAsync(random.Next(2) == 0 ? TimeSpan.Zero : TimeSpan.FromMilliseconds(10));
+                }
+                else if (dice == 1)
+                {
+                    pool.Resize(random.Next(1, 4));
+                }
+
+                using var source = new CancellationTokenSource();
+                if (dice < 20)
+                {
+                    source.CancelAfter(TimeSpan.FromMilliseconds(random.Next(2)));
+                }
+
+                using RequestScope? scope = dice is >= 20 and < 40 ? RequestScope.Begin(new ScopeOptions { Timeout = TimeSpan.FromMilliseconds(random.Next(3)), Priority = (Priority)random.Next(4) }) : null;
+                PoolLease<Resource> lease = await pool.AcquireAsync(source.Token);
+                Use(lease, random);
+                lease.Dispose();
+                if (dice is >= 40 and < 50)
+                {
+                    lease.Dispose();
+                }
+
+                served();
+            }
+            catch (PoolClosedException)
+            {
+                return;
+            }
+            catch (OperationCanceledException)
+            {
+            }
+            catch (PoolExhaustedException exception) when (exception.Limit != PoolWaitLimit.AcquireTimeout)
+            {
+            }
+        }
     }
 
     private static void Use(PoolLease<Resource> lease, Random random)
