@@ -59,7 +59,7 @@ public static class ResilienceKitServiceCollectionExtensions
         kit.Services.AddResilientCache();
         foreach (IConfigurationSection cache in kit.Configuration.GetSection($"{KitSections.Root}:Caches").GetChildren())
         {
-            if (!string.Equals(cache.Key, "Default", StringComparison.OrdinalIgnoreCase))
+            if (!string.Equals(cache.Key, "Default", StringComparison.OrdinalIgnoreCase) && KitSections.IsName(cache.Key))
             {
                 kit.AddCache(cache.Key);
             }
@@ -82,7 +82,7 @@ public static class ResilienceKitServiceCollectionExtensions
             kit.Services.AddDegradation().AddRedisOverrides(root["Degrade:Overrides:LastKnownGood"]);
         }
 
-        foreach (IConfigurationSection limit in root.GetSection("Limits").GetChildren())
+        foreach (IConfigurationSection limit in root.GetSection("Limits").GetChildren().Where(static limit => KitSections.IsName(limit.Key)))
         {
             kit.Services.AddRedisRateLimiter(limit.Key);
         }

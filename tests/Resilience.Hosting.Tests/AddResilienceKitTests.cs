@@ -72,6 +72,21 @@ public sealed class AddResilienceKitTests
         await host.StopAsync();
     }
 
+    [Theory]
+    [InlineData("Resilience:Caches:pr}oducts:Expiration", "Resilience:Caches:pr}oducts")]
+    [InlineData("Resilience:Caches: :Expiration", "Resilience:Caches: ")]
+    [InlineData("Resilience:Limits:{mail:Burst", "Resilience:Limits:{mail")]
+    public async Task Start_NameThatCannotBeOne_IsAnErrorWithItsPath(string key, string path)
+    {
+        using IHost host = Build(_ => { }, (key, "10"));
+
+        SettingsException exception = await Assert.ThrowsAsync<SettingsException>(() => host.StartAsync());
+
+        SettingsError error = Assert.Single(exception.Errors);
+        Assert.Equal(path, error.Path);
+        Assert.Contains("is no name", error.Problem, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Kit_SettingsInCode_HoldWhereTheConfigurationSaysNothing()
     {

@@ -13,6 +13,9 @@ internal sealed class KitSections(IConfiguration configuration, IEnumerable<Sett
 
     private readonly string[] _paths = [.. registrations.Select(registration => registration.Path).Distinct(StringComparer.OrdinalIgnoreCase)];
 
+    /// <summary>Whether a section's key may name a cache or a limit, whose name is part of keys in Redis.</summary>
+    public static bool IsName(string key) => !string.IsNullOrWhiteSpace(key) && key.AsSpan().IndexOfAny(":{}") < 0;
+
     public IEnumerable<SettingsError> Check() => Check(configuration.GetSection(Root));
 
     private IEnumerable<SettingsError> Check(IConfigurationSection parent)
@@ -46,6 +49,11 @@ internal sealed class KitSections(IConfiguration configuration, IEnumerable<Sett
             .Select(path => path[prefix.Length..].Split(':')[0])
             .Distinct(StringComparer.OrdinalIgnoreCase)];
         SettingsError error = SettingsReader.Unknown(child, known, mayHoldSecret: true);
-        return error with { Problem = $"nothing is registered under this name: it {error.Problem}" };
+        return error with
+        {
+            Problem = IsName(child.Key)
+                ? $"nothing is registered under this name: it {error.Problem}"
+                : "is no name: it must not be blank and must have none of '{' and '}'",
+        };
     }
 }
