@@ -284,11 +284,16 @@ public sealed partial class ResourcePool<T>
         {
             PutOnStack(entry);
             LookAgain();
-            if (_bound is { IsWanted: true } && (_attention & Waiting) == 0)
-            {
-                // Idle here, wanted elsewhere. Looked at after the push, as those who want look at what is idle after they said so.
-                TryCloseOneIdle();
-            }
+            GiveUpWanted();
+        }
+    }
+
+    /// <summary>Idle here, wanted elsewhere. Looked at after the push, as those who want look at what is idle after they said so.</summary>
+    private void GiveUpWanted()
+    {
+        if (_bound is { IsWanted: true } && (_attention & Waiting) == 0)
+        {
+            TryCloseOneIdle();
         }
     }
 
@@ -300,11 +305,12 @@ public sealed partial class ResourcePool<T>
         }
     }
 
-    /// <summary>The same of an entry that was reserved for nothing: a drain, a clear or a smaller limit that came meanwhile has passed it by.</summary>
+    /// <summary>The same of an entry that was reserved for nothing: a drain, a smaller limit or another pool's want that came meanwhile has passed it by.</summary>
     private void PutBack(PoolEntry<T> entry)
     {
         PutOnStack(entry);
         CloseUnwanted();
+        GiveUpWanted();
     }
 
     /// <summary>After a push, which was a full fence: sees to what came up meanwhile.</summary>
