@@ -41,7 +41,7 @@ internal sealed class LoadPath
         try
         {
             SharedStamp? stamp = null;
-            if (_core.Shared is not null && (flight.Policy.ReadsShared || flight.Policy.WritesShared))
+            if (_core.Shared is { IsEnabled: true } && (flight.Policy.ReadsShared || flight.Policy.WritesShared))
             {
                 stamp = await Shared.LookAsync(flight).ConfigureAwait(false);
                 if (!flight.IsAnswered)

@@ -21,6 +21,16 @@ internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
     /// <returns>Whether all are known.</returns>
     public async ValueTask<bool> EnsureAsync(TagState[]? tags, SharedBudget budget)
     {
+        if (AreKnown(tags))
+        {
+            return true;
+        }
+
+        if (!shared.IsOpenForCalls)
+        {
+            return false; // While the tier is out a read is to cost what a local miss costs.
+        }
+
         long now = core.Clock.Milliseconds;
         List<TagState>? unknown = null;
         if (!Namespace.IsKnown(now))

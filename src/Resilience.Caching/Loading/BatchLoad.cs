@@ -31,7 +31,7 @@ internal sealed class BatchLoad(CacheCore core, ReadPath reads, LoadPath loads)
         Flight<T>[] missing = [.. flights];
         try
         {
-            SharedStamp[]? stamps = core.Shared is null ? null : await loads.Shared.LookManyAsync(flights).ConfigureAwait(false);
+            SharedStamp[]? stamps = core.Shared is { IsEnabled: true } ? await loads.Shared.LookManyAsync(flights).ConfigureAwait(false) : null;
             missing = [.. flights.Where(flight => !flight.IsAnswered)];
             if (missing.Length > 0 && policy.Loads)
             {

@@ -52,6 +52,9 @@ internal sealed class SharedTierClient
 
     public SharedTierState State => _options().Enabled ? _breaker.State : SharedTierState.None;
 
+    /// <summary>Whether it is switched on.</summary>
+    public bool IsEnabled => _options().Enabled;
+
     /// <summary>Whether it is worth asking: switched on, and not known to be broken.</summary>
     public bool IsOpenForCalls => _options().Enabled && _breaker.IsClosed;
 

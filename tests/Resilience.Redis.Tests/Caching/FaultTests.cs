@@ -15,7 +15,7 @@ public sealed class FaultTests
     private static readonly string Commands = File.ReadLines(Path.Combine(AppContext.BaseDirectory, "Resilience.Redis.README.md"))
         .Single(line => line.StartsWith("`~<prefix>* &<prefix>* ", StringComparison.Ordinal)).Split('`')[1]["~<prefix>* &<prefix>* ".Length..];
 
-    /// <summary>Enough that few callers meet on the key whose read is the breaker's probe, for they wait with it.</summary>
+    /// <summary>Enough that few callers meet on one key and wait for one another's load.</summary>
     private const int Keys = 500;
 
     /// <summary>How long an outage lasts; half a minute in a nightly run.</summary>
@@ -133,8 +133,8 @@ public sealed class FaultTests
         double p99 = during[(int)(during.Length * 0.99)];
         TestContext.Current.TestOutputHelper?.WriteLine($"{fault}: {during.Length} reads while open, p50 {during[during.Length / 2]:0.00} ms, p99 {p99:0.00} ms, max {during[^1]:0} ms; the machine itself stalled for up to {stall:0} ms");
 
-        // A probe of the breaker may cost its caller the hard timeout; nobody waits longer, and nearly all as long as for a load. What the machine
-        // itself was late by in the meantime is not the cache's.
+        // Nobody waits longer than the hard timeout, and nearly all as long as for a load. What the machine itself was late by in the meantime is
+        // not the cache's.
         Assert.True(during[^1] < 250 + 100 + (2 * stall), $"A read took {during[^1]:0} ms.");
         Assert.True(p99 < 50 + stall, $"p99 of reads while the breaker was open: {p99:0} ms.");
     }
