@@ -67,6 +67,7 @@ public sealed class CreationTests
             return pool.Snapshot().Backend == PoolBackendState.Up;
         }, "the probe that succeeds");
         (await pool.AcquireAsync()).Dispose();
+        await Eventually.TrueAsync(() => log.WithId(2002).Any(), "the log, which is written after the backend counts as up");
         Assert.Single(log.WithId(2001));
         Assert.Single(log.WithId(2002));
     }
