@@ -111,7 +111,8 @@ public sealed class EmittedMetrics : IAsyncLifetime
         await services.GetRequiredKeyedService<BatchWriter<int>>("audit").WriteAsync(1);
         await services.GetRequiredService<IDegradation>().RunAsync(Reviews, static _ => throw new TimeoutException("the vendor is down"), static _ => new ValueTask<int>(0));
         await services.GetRequiredService<IDegradation>().OverrideAsync(Reviews, FeatureState.Off, "the vendor is down", "ops");
-        await services.GetRequiredKeyedService<ResilientCache>("products").GetOrCreateAsync("key", 0, static (_, _) => ValueTask.FromResult(1));
+        await services.GetRequiredKeyedService<ResilientCache>("products").GetOrCreateAsync("key", 0, static (_, _) => ValueTask.FromResult(1)); // refused, if the guard is ready
+        await services.GetRequiredService<ResilientCache>().GetOrCreateAsync("key", 0, static (_, _) => ValueTask.FromResult(1)); // loads, whatever a guard says
 
         // One lease that is forgotten, one that is waited for in vain, one that is had after the forgotten one was reclaimed.
         ResourcePool<object> pool = services.GetRequiredKeyedService<ResourcePool<object>>("orders");
