@@ -19,7 +19,7 @@ public sealed class GarbageTests(SharedRedis shared)
         await using RedisNode reader = await RedisNode.StartAsync(server.Endpoint, _prefix, static options => options.LocalExpiration = TimeSpan.FromMilliseconds(1));
         await writer.UntilUpAsync();
         await reader.UntilUpAsync();
-        using ConnectionMultiplexer multiplexer = await ConnectionMultiplexer.ConnectAsync(server.Endpoint).OnPool();
+        using ConnectionMultiplexer multiplexer = await ConnectionMultiplexer.ConnectAsync($"{server.Endpoint},syncTimeout=30000").OnPool();
         int seed = Random.Shared.Next();
         var random = new Random(seed);
         for (int round = 0; round < Rounds; round++)
@@ -40,6 +40,7 @@ public sealed class GarbageTests(SharedRedis shared)
             }
         }
 
+        await Task.Yield();
         foreach (RedisKey key in Keys(multiplexer))
         {
             await multiplexer.GetDatabase().KeyDeleteAsync(key).OnPool();
@@ -66,6 +67,7 @@ public sealed class GarbageTests(SharedRedis shared)
     /// <summary>Damages what is there. Each await goes on on the pool: the listing of keys blocks, which the client's thread must not.</summary>
     private async Task DamageAsync(ConnectionMultiplexer multiplexer, Random random)
     {
+        await Task.Yield(); // off the client's thread, on which whoever connected may still be
         IDatabase database = multiplexer.GetDatabase();
         foreach (RedisKey key in Keys(multiplexer))
         {
