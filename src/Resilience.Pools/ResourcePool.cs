@@ -67,6 +67,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private ITimer? _timer;
     private long _armedFor = long.MaxValue;
     private long _nextSweep;
+    private bool _isSweeping;
     private int _idleShort;
     private long _trackNestingUntil;
     private bool _hasStarted;

@@ -25,8 +25,8 @@ internal interface IBoundMember
     /// <summary>How many places it has.</summary>
     int Open { get; }
 
-    /// <summary>Whether what it makes works, as far as is known: others give nothing up for one whose backend refuses.</summary>
-    bool IsUp { get; }
+    /// <summary>Whether callers wait for it and its backend works, as far as is known: else nobody gives anything up for it.</summary>
+    bool CanUseOne { get; }
 
     /// <summary>Tries again to create what is wanted.</summary>
     void Retry();

@@ -207,7 +207,7 @@ public sealed partial class ResourcePool<T> : IBoundMember
 
     int IBoundMember.Open => _open;
 
-    bool IBoundMember.IsUp => _circuit.State == PoolBackendState.Up;
+    bool IBoundMember.CanUseOne => (_attention & Waiting) != 0 && _circuit.State == PoolBackendState.Up;
 
     void IBoundMember.Retry() => StartCreates();
 

@@ -59,9 +59,10 @@ public sealed partial class ResourcePool<T>
             }
 
             SetAttentionUnderLock(Waiting, _waiters.Count > 0);
-            if (now >= _nextSweep)
+            if (now >= _nextSweep && !_isSweeping)
             {
-                sweeps = true;
+                // One at a time: its notes on the entries are for itself alone.
+                sweeps = _isSweeping = true;
                 _nextSweep = now + SweepIntervalUnderLock();
             }
         }
@@ -88,6 +89,7 @@ public sealed partial class ResourcePool<T>
         {
             lock (_gate)
             {
+                _isSweeping &= !sweeps;
                 long now = _clock.Milliseconds;
                 ArmUnderLock(_waiters.EarliestDue, now);
                 if ((_attention & Closed) == 0 || _open > 0)

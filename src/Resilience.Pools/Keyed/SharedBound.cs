@@ -28,7 +28,7 @@ internal sealed class SharedBound(int most) : ISharedBound
         lock (_lock)
         {
             // By more than one, or the two would give it to each other for ever.
-            return LeastUnderLock(_wanting.Where(static other => other.IsUp)) is { } least && least.Open + 1 < member.Open;
+            return LeastUnderLock(_wanting.Where(static other => other.CanUseOne)) is { } least && least.Open + 1 < member.Open;
         }
     }
 

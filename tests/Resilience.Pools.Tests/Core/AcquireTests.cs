@@ -200,6 +200,25 @@ public sealed class AcquireTests : IAsyncDisposable
         Assert.Equal(["Resilience:Pools:smtp:LifetimeJitter", "Resilience:Pools:smtp:MaxSize"], exception.Errors.Select(error => error.Path).Order());
     }
 
+    /// <summary>A limit of seconds does not need the clock to be read for each lease; a shorter one does.</summary>
+    [Theory]
+    [InlineData(30, 0)]
+    [InlineData(1, 10)]
+    public async Task AcquireAndReturn_Uncontended_ReadTheClockOnlyForShortLimits(int leakThreshold, int reads)
+    {
+        var clock = new CountingClock();
+        ResourcePool<Resource> pool = _pools.Make(new() { LeakThreshold = TimeSpan.FromSeconds(leakThreshold) }, clock);
+        (await pool.AcquireAsync()).Dispose();
+        await Eventually.TrueAsync(() => pool.Snapshot().Idle == 1, "rest");
+        int before = clock.Reads;
+        for (int i = 0; i < 10; i++)
+        {
+            (await pool.AcquireAsync()).Dispose();
+        }
+
+        Assert.Equal(reads, clock.Reads - before);
+    }
+
     [Fact]
     public async Task AcquireAndReturn_Uncontended_AllocateNothing()
     {
@@ -207,5 +226,21 @@ public sealed class AcquireTests : IAsyncDisposable
         (await pool.AcquireAsync()).Dispose();
         AllocationAssert.AtMost(0, () => pool.AcquireAsync().GetAwaiter().GetResult().Dispose());
         AllocationAssert.AtMost(0, () => pool.RunAsync(static (_, _, _) => default(ValueTask), 0));
+    }
+
+    /// <summary>It stands still, and counts who looks at it.</summary>
+    private sealed class CountingClock : TimeProvider
+    {
+        private int _reads;
+
+        public int Reads => Volatile.Read(ref _reads);
+
+        public override long GetTimestamp()
+        {
+            Interlocked.Increment(ref _reads);
+            return TimeSpan.TicksPerDay;
+        }
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) => new ManualTimeProvider().CreateTimer(callback, state, dueTime, period);
     }
 }

@@ -43,6 +43,24 @@ public sealed class LeakTests
         }
     }
 
+    /// <summary>Quick acquires do not read the clock: when a lease began is known roughly, and it is not called a leak before its time for that.</summary>
+    [Fact]
+    public async Task Leak_LeaseBeganBetweenSweeps_IsNotReportedTooSoonAndWithinHalfASecond()
+    {
+        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 1, LeakThreshold = TimeSpan.FromSeconds(10), LeakAction = LeakAction.Reclaim }, _time);
+        (await pool.AcquireAsync()).Dispose();
+        for (int milliseconds = 0; milliseconds < 500; milliseconds += 70)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(milliseconds));
+            PoolLease<Resource> lease = await pool.AcquireAsync();
+            _time.Advance(TimeSpan.FromMilliseconds(9_999));
+            Assert.True(lease.IsValid);
+            _time.Advance(TimeSpan.FromMilliseconds(501));
+            Assert.False(lease.IsValid);
+            (await pool.AcquireAsync()).Dispose();
+        }
+    }
+
     [Fact]
     public async Task Reclaim_CallerWaits_IsServedThoughTheLeakCameFirst()
     {
