@@ -3,89 +3,60 @@ namespace Resilience.Pools.Tests.Core;
 /// <summary>The state machine of one place of the pool: one word, and who may change it from what to what.</summary>
 public sealed class PoolEntryTests
 {
-    private static readonly EntryState[] States = Enum.GetValues<EntryState>();
-
-    public static TheoryData<int, bool, bool, long> Words()
+    [Fact]
+    public void Word_TakenApart_IsWhatItWasMadeOf() => ForEachWord((word, state, _, _, version) =>
     {
-        var words = new TheoryData<int, bool, bool, long>();
-        foreach (EntryState state in States)
-        {
-            foreach (bool isListed in new[] { false, true })
-            {
-                foreach (bool isInvalid in new[] { false, true })
-                {
-                    words.Add((int)state, isListed, isInvalid, 0);
-                    words.Add((int)state, isListed, isInvalid, 7 * EntryWord.VersionUnit);
-                    words.Add((int)state, isListed, isInvalid, ((1L << 54) - 1) * EntryWord.VersionUnit);
-                }
-            }
-        }
-
-        return words;
-    }
-
-    [Theory]
-    [MemberData(nameof(Words))]
-    public void Word_TakenApart_IsWhatItWasMadeOf(int state, bool isListed, bool isInvalid, long version)
-    {
-        long word = Word((EntryState)state, isListed, isInvalid, version);
-        Assert.Equal((EntryState)state, EntryWord.State(word));
+        Assert.Equal(state, EntryWord.State(word));
         Assert.Equal(version, EntryWord.Version(word));
-        Assert.Equal((EntryState)state == EntryState.Leased, EntryWord.IsLeased(word, version));
+        Assert.Equal(state == EntryState.Leased, EntryWord.IsLeased(word, version));
         Assert.False(EntryWord.IsLeased(word, version ^ EntryWord.VersionUnit));
-    }
+    });
 
-    [Theory]
-    [MemberData(nameof(Words))]
-    public void Move_FromTheStateThatItHas_KeepsListedDropsInvalidAndCountsOnlyWhenAsked(int state, bool isListed, bool isInvalid, long version)
+    [Fact]
+    public void Move_FromTheStateThatItHas_KeepsListedDropsInvalidAndCountsOnlyWhenAsked() => ForEachWord((word, state, isListed, _, version) =>
     {
         foreach (bool bump in new[] { false, true })
         {
-            PoolEntry<Resource> entry = At(Word((EntryState)state, isListed, isInvalid, version));
+            PoolEntry<Resource> entry = At(word);
             long expected = version + (bump ? EntryWord.VersionUnit : 0);
-            Assert.Equal(expected, entry.Move((EntryState)state, EntryState.Reserved, bump));
+            Assert.Equal(expected, entry.Move(state, EntryState.Reserved, bump));
             Assert.Equal(Word(EntryState.Reserved, isListed, isInvalid: false, expected), entry.ReadWord());
         }
-    }
+    });
 
-    [Theory]
-    [MemberData(nameof(Words))]
-    public void MoveToIdle_FromTheStateThatItHas_IsListedAndSaysWhoHasToLinkIt(int state, bool isListed, bool isInvalid, long version)
+    [Fact]
+    public void MoveToIdle_FromTheStateThatItHas_IsListedAndSaysWhoHasToLinkIt() => ForEachWord((word, state, isListed, _, version) =>
     {
-        PoolEntry<Resource> entry = At(Word((EntryState)state, isListed, isInvalid, version));
-        Assert.Equal(!isListed, entry.MoveToIdle((EntryState)state)); // linked once, and by one
+        PoolEntry<Resource> entry = At(word);
+        Assert.Equal(!isListed, entry.MoveToIdle(state)); // linked once, and by one
         Assert.Equal(Word(EntryState.Idle, isListed: true, isInvalid: false, version), entry.ReadWord());
-    }
+    });
 
-    [Theory]
-    [MemberData(nameof(Words))]
-    public void TryEndLease_OnlyALivingLeaseOfThatVersion_Ends(int state, bool isListed, bool isInvalid, long version)
+    [Fact]
+    public void TryEndLease_OnlyALivingLeaseOfThatVersion_Ends() => ForEachWord((word, state, isListed, isInvalid, version) =>
     {
-        long word = Word((EntryState)state, isListed, isInvalid, version);
         PoolEntry<Resource> entry = At(word);
         Assert.False(entry.TryEndLease(version ^ EntryWord.VersionUnit, EntryState.Reserved, out bool wasInvalid));
         Assert.False(wasInvalid);
         Assert.Equal(word, entry.ReadWord());
 
-        bool isLeased = (EntryState)state == EntryState.Leased;
+        bool isLeased = state == EntryState.Leased;
         Assert.Equal(isLeased, entry.TryEndLease(version, EntryState.Reserved, out wasInvalid));
         Assert.Equal(isLeased && isInvalid, wasInvalid);
         Assert.Equal(isLeased ? Word(EntryState.Reserved, isListed, isInvalid: false, version + EntryWord.VersionUnit) : word, entry.ReadWord());
         Assert.False(entry.TryEndLease(version, EntryState.Reserved, out _)); // a lease ends once
-    }
+    });
 
-    [Theory]
-    [MemberData(nameof(Words))]
-    public void MarkInvalid_OnlyALivingLeaseOfThatVersion_IsMarkedAndNothingElseChanges(int state, bool isListed, bool isInvalid, long version)
+    [Fact]
+    public void MarkInvalid_OnlyALivingLeaseOfThatVersion_IsMarkedAndNothingElseChanges() => ForEachWord((word, state, _, _, version) =>
     {
-        long word = Word((EntryState)state, isListed, isInvalid, version);
         PoolEntry<Resource> entry = At(word);
         Assert.False(entry.MarkInvalid(version ^ EntryWord.VersionUnit));
         Assert.Equal(word, entry.ReadWord());
-        bool isLeased = (EntryState)state == EntryState.Leased;
+        bool isLeased = state == EntryState.Leased;
         Assert.Equal(isLeased, entry.MarkInvalid(version));
         Assert.Equal(isLeased ? word | EntryWord.Invalid : word, entry.ReadWord());
-    }
+    });
 
     [Fact]
     public void TrySwap_WordThatHasChanged_ChangesNothing()
@@ -108,6 +79,22 @@ public sealed class PoolEntryTests
             string message = Assert.Throws<InvalidOperationException>(move).Message;
             Assert.Contains("Place 3 of pool 'orders' is Leased and should be Reserved", message, StringComparison.Ordinal);
             Assert.Equal(word, entry.ReadWord());
+        }
+    }
+
+    /// <summary>Every state, listed and invalid or not, with the first version, a later one and the last that fits.</summary>
+    private static void ForEachWord(Action<long, EntryState, bool, bool, long> law)
+    {
+        bool[] either = [false, true];
+        foreach (EntryState state in Enum.GetValues<EntryState>())
+        {
+            foreach ((bool isListed, bool isInvalid) in either.SelectMany(first => either.Select(second => (first, second))))
+            {
+                foreach (long version in new[] { 0, 7 * EntryWord.VersionUnit, ((1L << 54) - 1) * EntryWord.VersionUnit })
+                {
+                    law(Word(state, isListed, isInvalid, version), state, isListed, isInvalid, version);
+                }
+            }
         }
     }
 
