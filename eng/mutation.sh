@@ -22,12 +22,12 @@ readonly threshold=80
 readonly cores="
 deadline|Resilience.Context|Deadlines/Deadline.cs Deadlines/DeadlineCodec.cs|Deadlines
 filter|Resilience.Caching|Guard/SplitBlockBloomFilter.cs|FilterLawTests.cs
-generations|Resilience.Caching|Invalidation/Invalidations.cs Invalidation/TagState.cs Flights/KeyStripes.cs|Invalidation Flights
-flights|Resilience.Caching|Flights/Flight.cs|Flights Invalidation
+generations|Resilience.Caching|Invalidation/Invalidations.cs Invalidation/TagState.cs Flights/KeyStripes.cs|Invalidation FlightLawTests.cs
+flights|Resilience.Caching|Flights/Flight.cs|Flights
 sketch|Resilience.Caching|Local/S3Fifo/S3FifoPolicy.cs Local/S3Fifo/GhostTable.cs Local/S3Fifo/S3FifoQueue.cs|S3FifoLawTests.cs
 precedence|Resilience.Degrade|Features/FeatureBook.cs Features/FeatureRule.cs Features/FeatureRules.cs Features/FeatureSlot.cs|Features Overrides Pressure
 hysteresis|Resilience.Degrade|Pressure/LevelTracker.cs|Pressure
-pool|Resilience.Pools|Core/EntryWord.cs Core/PoolEntry.cs Waiting/WaiterQueue.cs Waiting/DeadlineHeap.cs Waiting/DeadlineQueue.cs|Core Waiting
+pool|Resilience.Pools|Core/EntryWord.cs Core/PoolEntry.cs Waiting/WaiterQueue.cs Waiting/DeadlineHeap.cs Waiting/DeadlineQueue.cs|Waiting PoolEntryTests.cs
 "
 
 # Left out are other folders' tests, and those that need luck to meet a race: Stryker gives up when one fails before anything is changed.
