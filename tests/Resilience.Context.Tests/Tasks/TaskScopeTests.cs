@@ -18,6 +18,41 @@ public sealed class TaskScopeTests
     }
 
     [Fact]
+    public async Task Join_AnotherThreadStartsATaskMeanwhile_WaitsForItToo()
+    {
+        for (int round = 0; round < 200; round++)
+        {
+            await using TaskScope group = TaskScope.Open();
+            var first = new TaskCompletionSource<int>();
+            var second = new TaskCompletionSource<int>();
+            _ = group.Run(first, static (first, _) => first.Task);
+            Task join = group.JoinAsync(TestContext.Current.CancellationToken);
+
+            // Nothing runs any more, which wakes the join; it is on its way while this thread goes on.
+            first.SetResult(1);
+            Task<int> late;
+            try
+            {
+                late = group.Run(second, static (second, _) => second.Task);
+            }
+            catch (InvalidOperationException)
+            {
+                continue; // the join was quicker
+            }
+
+            for (int i = 0; i < 20; i++)
+            {
+                await Task.Yield(); // time in which a join that does not look again would return
+            }
+
+            Assert.False(join.IsCompleted);
+            second.SetResult(2);
+            await join;
+            Assert.Equal(2, await late);
+        }
+    }
+
+    [Fact]
     public async Task FailFast_FirstFailure_CancelsTheOthersAndIsThrown()
     {
         var running = new TaskCompletionSource();
