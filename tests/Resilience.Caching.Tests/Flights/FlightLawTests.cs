@@ -256,6 +256,25 @@ public sealed class FlightLawTests
     }
 
     [Fact]
+    public void WhatFewFlightsHave_IsNothingUntilItIsSetAndThenWhatWasSet()
+    {
+        Flight<int, string> flight = New("a");
+        Flight<int, string> other = New("b");
+        Assert.Null(flight.Outer ?? flight.WaitsOn ?? flight.Batch ?? flight.LeaderDeadline ?? flight.Scope ?? flight.Lease ?? flight.Timer ?? flight.Writing ?? (object?)flight.Failure);
+        flight.Outer = null;
+        Assert.Null(flight.Outer);
+        flight.Outer = other;
+        flight.WaitsOn = other;
+        flight.Batch = [flight, other];
+        Assert.Same(other, flight.Outer);
+        Assert.Same(other, flight.WaitsOn);
+        Assert.Equal([flight, other], flight.Batch);
+        flight.WaitsOn = null;
+        Assert.Null(flight.WaitsOn);
+        Assert.Same(other, flight.Outer);
+    }
+
+    [Fact]
     public void Stripes_EqualKeys_ShareOneAndAllOfThemAreUsed()
     {
         var owner = new object();

@@ -134,7 +134,7 @@ public sealed class WaiterQueueTests
     }
 
     private static PoolWaiter<Resource> Waiter(Priority priority, long enqueuedAt, long due) =>
-        new(null!) { Priority = priority, EnqueuedAt = enqueuedAt, Due = due };
+        new() { Priority = priority, EnqueuedAt = enqueuedAt, Due = due };
 
     /// <summary>Who waits, in the order in which they came, and the rules by which the next one is found.</summary>
     private sealed class Model(PoolOptions options)

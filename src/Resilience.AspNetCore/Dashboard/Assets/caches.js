@@ -90,6 +90,9 @@ export class CacheDialog {
       // The connection broke; the stream tells so, and the next reading asks again.
     } finally {
       this.#asking = false;
+      if (this.#dialog.open && name !== this.#name) {
+        this.#askForEvents(); // another cache was opened meanwhile
+      }
     }
   }
 
