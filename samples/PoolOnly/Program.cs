@@ -10,7 +10,7 @@ builder.Services.AddResourcePool<Printer>("printers", static (_, token) => Print
     .Configure(static options =>
     {
         options.MaxSize = 2;
-        options.AcquireTimeout = TimeSpan.FromMilliseconds(200);
+        options.AcquireTimeout = TimeSpan.FromSeconds(2);
     });
 // end-snippet
 using IHost host = builder.Build();

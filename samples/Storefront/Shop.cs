@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Microsoft.Extensions.Caching.Hybrid;
 using Resilience.Settings;
 using Storefront.Catalogue;
@@ -42,6 +43,11 @@ internal static class Shop
             .AddCache(ProductPages.Cache)
             .AddFeature(Features.Comments)
             .AddFeature(Features.Recommendations));
+
+        // snippet: answer-unavailable
+        // The kit answers with 503 and Retry-After where a pool has nothing to give; a connection that breaks in the middle of a query is as little the caller's fault.
+        builder.Services.AddRequestScopes().AnswerUnavailable(static exception => exception is DbException { IsTransient: true });
+        // end-snippet
         builder.Services.AddLiveSettings<CatalogueSettings>("", "Catalogue");
         builder.Services.AddSingleton(services => services.GetRequiredKeyedService<LiveSettings<CatalogueSettings>>(""));
         builder.AddCatalogue();

@@ -17,6 +17,10 @@ public interface ICacheInspector
     /// <param name="most">How many at the most. Range: 1 to 128.</param>
     IReadOnlyList<HotKey> HotKeys(int most = 20);
 
+    /// <summary>The entry of a key in the local tier, be it as a stale copy; <see langword="null"/> when there is none. Counts as a use of it.</summary>
+    /// <param name="key">The key.</param>
+    CacheEntryInfo? Find(string key);
+
     /// <summary>Entries of the local tier.</summary>
     /// <param name="prefix">Only keys that begin so; all when <see langword="null"/>.</param>
     /// <param name="tag">Only entries with this tag; all when <see langword="null"/>.</param>

@@ -17,7 +17,8 @@ namespace Resilience.Context;
 /// </remarks>
 public sealed class RequestScope : IDisposable, IAsyncDisposable
 {
-    private static readonly AsyncLocal<RequestScope?> Ambient = new();
+    // An object, so that a read is not checked for its type: nothing but scopes is ever put in.
+    private static readonly AsyncLocal<object?> Ambient = new();
 
     // The only field: a scope that somebody holds on to for ever costs this object and nothing else.
     private ScopeRecord _record;
@@ -33,8 +34,8 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get
         {
-            RequestScope? scope = Ambient.Value;
-            return scope is null || scope._record is ScopeState ? scope : scope.LiveAncestor();
+            RequestScope? scope = Unsafe.As<RequestScope?>(Ambient.Value);
+            return scope is null || scope._record.GetType() == typeof(ScopeState) ? scope : scope.LiveAncestor();
         }
     }
 
@@ -317,7 +318,7 @@ public sealed class RequestScope : IDisposable, IAsyncDisposable
     /// <summary>Makes a scope current in this flow until the returned one is put back.</summary>
     internal static RequestScope? Exchange(RequestScope? scope)
     {
-        RequestScope? previous = Ambient.Value;
+        RequestScope? previous = Unsafe.As<RequestScope?>(Ambient.Value);
         if (!ReferenceEquals(previous, scope))
         {
             Ambient.Value = scope;

@@ -28,12 +28,14 @@ public readonly struct PoolLease<T> : IDisposable, IAsyncDisposable, IEquatable<
 
     /// <summary>The resource.</summary>
     /// <exception cref="PoolLeaseExpiredException">It was returned already, or reclaimed because it was held too long.</exception>
-    public T Resource
+    public T Resource => ResourceOrNull ?? throw new PoolLeaseExpiredException(_entry?.Pool.Name);
+
+    /// <summary>The resource; <see langword="null"/> once the lease has ended, which a reclaim may do at any moment.</summary>
+    internal T? ResourceOrNull
     {
         get
         {
-            PoolEntry<T>? entry = _entry;
-            if (entry is not null)
+            if (_entry is { } entry)
             {
                 // The resource is read before the word: an entry that still carries this lease afterwards had this resource all along.
                 T? resource = Volatile.Read(ref entry.Resource);
@@ -43,7 +45,7 @@ public readonly struct PoolLease<T> : IDisposable, IAsyncDisposable, IEquatable<
                 }
             }
 
-            throw new PoolLeaseExpiredException(entry?.Pool.Name);
+            return null;
         }
     }
 

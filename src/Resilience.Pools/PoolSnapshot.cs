@@ -86,7 +86,7 @@ public enum PoolBackendState
 /// <summary>Who holds a resource.</summary>
 public sealed record PoolHolder
 {
-    /// <summary>How long the lease has been held.</summary>
+    /// <summary>How long the lease has been held; too long by up to a quarter of a second where the pool's limits are above two seconds.</summary>
     public required TimeSpan Age { get; init; }
 
     /// <summary>The tag of the request, if it had one.</summary>

@@ -14,45 +14,17 @@ public sealed partial class ResourcePool<T>
     /// <typeparam name="TState">The type of the state.</typeparam>
     /// <exception cref="PoolException">No resource was to be had; see <see cref="AcquireAsync(CancellationToken, string, int)"/>. What the action throws comes through as it is.</exception>
     [OverloadResolutionPriority(1)]
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    public async ValueTask RunAsync<TState>(Func<T, TState, CancellationToken, Task> action, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    public ValueTask RunAsync<TState>(Func<T, TState, CancellationToken, Task> action, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
     {
         ArgumentNullException.ThrowIfNull(action);
-        PoolLease<T> lease = await AcquireAsync(cancellationToken, callerFile, callerLine).ConfigureAwait(false);
-        try
-        {
-            await action(lease.Resource, state, cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            lease.Report(exception);
-            throw;
-        }
-        finally
-        {
-            await lease.DisposeAsync().ConfigureAwait(false);
-        }
+        return LeasedRun.RunAsync<T, TState, Source, LeasedRun.TaskAction<T, TState>>(new Source(this, callerFile, callerLine), new(action), state, cancellationToken);
     }
 
     /// <inheritdoc cref="RunAsync{TState}(Func{T, TState, CancellationToken, Task}, TState, CancellationToken, string, int)"/>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    public async ValueTask RunAsync<TState>(Func<T, TState, CancellationToken, ValueTask> action, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    public ValueTask RunAsync<TState>(Func<T, TState, CancellationToken, ValueTask> action, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
     {
         ArgumentNullException.ThrowIfNull(action);
-        PoolLease<T> lease = await AcquireAsync(cancellationToken, callerFile, callerLine).ConfigureAwait(false);
-        try
-        {
-            await action(lease.Resource, state, cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            lease.Report(exception);
-            throw;
-        }
-        finally
-        {
-            await lease.DisposeAsync().ConfigureAwait(false);
-        }
+        return LeasedRun.RunAsync<T, TState, Source, LeasedRun.ValueTaskAction<T, TState>>(new Source(this, callerFile, callerLine), new(action), state, cancellationToken);
     }
 
     /// <summary>Runs a function with a resource, which is returned however the function ends, and destroyed if its failure is fatal.</summary>
@@ -65,44 +37,21 @@ public sealed partial class ResourcePool<T>
     /// <typeparam name="TResult">The type of the result. It must not be the resource itself.</typeparam>
     /// <exception cref="PoolException">No resource was to be had; see <see cref="AcquireAsync(CancellationToken, string, int)"/>. What the function throws comes through as it is.</exception>
     [OverloadResolutionPriority(1)]
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<TResult> RunAsync<TState, TResult>(Func<T, TState, CancellationToken, Task<TResult>> function, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    public ValueTask<TResult> RunAsync<TState, TResult>(Func<T, TState, CancellationToken, Task<TResult>> function, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
     {
         ArgumentNullException.ThrowIfNull(function);
-        PoolLease<T> lease = await AcquireAsync(cancellationToken, callerFile, callerLine).ConfigureAwait(false);
-        try
-        {
-            return await function(lease.Resource, state, cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            lease.Report(exception);
-            throw;
-        }
-        finally
-        {
-            await lease.DisposeAsync().ConfigureAwait(false);
-        }
+        return LeasedRun.RunAsync<T, TState, TResult, Source, LeasedRun.TaskFunction<T, TState, TResult>>(new Source(this, callerFile, callerLine), new(function), state, cancellationToken);
     }
 
     /// <inheritdoc cref="RunAsync{TState, TResult}(Func{T, TState, CancellationToken, Task{TResult}}, TState, CancellationToken, string, int)"/>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<TResult> RunAsync<TState, TResult>(Func<T, TState, CancellationToken, ValueTask<TResult>> function, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
+    public ValueTask<TResult> RunAsync<TState, TResult>(Func<T, TState, CancellationToken, ValueTask<TResult>> function, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
     {
         ArgumentNullException.ThrowIfNull(function);
-        PoolLease<T> lease = await AcquireAsync(cancellationToken, callerFile, callerLine).ConfigureAwait(false);
-        try
-        {
-            return await function(lease.Resource, state, cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            lease.Report(exception);
-            throw;
-        }
-        finally
-        {
-            await lease.DisposeAsync().ConfigureAwait(false);
-        }
+        return LeasedRun.RunAsync<T, TState, TResult, Source, LeasedRun.ValueTaskFunction<T, TState, TResult>>(new Source(this, callerFile, callerLine), new(function), state, cancellationToken);
+    }
+
+    private readonly struct Source(ResourcePool<T> pool, string file, int line) : ILeaseSource<T>
+    {
+        public ValueTask<PoolLease<T>> AcquireAsync(CancellationToken cancellationToken) => pool.AcquireAsync(cancellationToken, file, line);
     }
 }

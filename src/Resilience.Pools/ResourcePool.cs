@@ -2,7 +2,6 @@ using System.Diagnostics.Metrics;
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.ObjectPool;
 using Polly;
 using Resilience.Context;
 using Resilience.Settings;
@@ -36,11 +35,12 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private const int SlowAcquire = 16;
     private const int Telling = 32; // stacks or precise times are noted
 
-    private const int MaxSpareWaiters = 256;
-
     // A microsecond or two in all.
     private const int MostSpins = 20;
     private const int SpinsAtOnce = 2;
+
+    /// <summary>With limits below this, in milliseconds, the quick paths read the clock themselves.</summary>
+    private const long CoarseFrom = 8 * LongestSweepInterval;
 
     /// <summary>How long after an exhaustion nested acquires are looked for, in milliseconds.</summary>
     private const long NestingWatch = 60_000;
@@ -56,7 +56,6 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private readonly bool _ownsAdmission;
     private readonly bool? _detectNested;
     private readonly CancellationTokenSource _lifetime = new();
-    private readonly DefaultObjectPool<PoolWaiter<T>> _spareWaiters;
 
     private readonly Lock _gate = new(); // guards the fields of this paragraph and writes of those marked so
     private readonly WaiterQueue<T> _waiters = new();
@@ -68,6 +67,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private ITimer? _timer;
     private long _armedFor = long.MaxValue;
     private long _nextSweep;
+    private bool _isSweeping;
     private int _idleShort;
     private long _trackNestingUntil;
     private bool _hasStarted;
@@ -88,7 +88,11 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     // Read on the quick paths: the options' own values as numbers.
     private long _validateAfter;
     private uint _sampleEvery;
+    private bool _readsClock;
     private volatile bool _tracksNesting;
+
+    // As it was last read: a sweep's interval ago at the most.
+    private long _now;
 
     private int _checking; // Interlocked
     private uint _queuedLeases; // Interlocked; for sampling
@@ -96,6 +100,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private long _timeouts; // Interlocked, as all counts below
     private long _leaks;
     private long _lastLeakAt = long.MinValue;
+    private long _waits; // of callers who had to queue; written under the gate
     private long _reclaims;
     private long _staleReturns;
     private long _created;
@@ -134,7 +139,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
         _tracksNesting = _detectNested ?? false;
         _circuit = new CreateCircuit(Random.Shared.Next());
         _entries = [];
-        _spareWaiters = new DefaultObjectPool<PoolWaiter<T>>(new WaiterPolicy(this), MaxSpareWaiters);
+        _now = _clock.Milliseconds;
         lock (_gate)
         {
             ApplyUnderLock(_options);
@@ -185,6 +190,9 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     internal PoolOptions Options => _options;
 
     internal TimeProvider TimeProvider => _time;
+
+    /// <summary>How many callers have had to queue so far.</summary>
+    internal long Waits => Interlocked.Read(ref _waits);
 
     /// <summary>Leases a resource, waiting for one if need be.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>
@@ -296,6 +304,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
         _options = options;
         _validateAfter = Milliseconds(options.ValidateOnAcquireAfter);
         _sampleEvery = (uint)options.LeakStackSampling;
+        _readsClock = Math.Min(_validateAfter, Math.Min(Milliseconds(options.LeakThreshold), Milliseconds(options.MaxLifetime))) < CoarseFrom || options.WaiterOrder == WaiterOrder.AdaptiveLifo;
         _sizer = options.AdaptiveSizing.Enabled ? new PoolSizer(options, _sizer is null ? options.MaxSize : _limit) : null;
         SetTellingUnderLock();
         SetLimitUnderLock(_sizer?.Size ?? options.MaxSize);
@@ -341,6 +350,25 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
             Interlocked.MemoryBarrier();
         }
     }
+
+    /// <summary>Reads the clock, for the quick paths too.</summary>
+    private long ReadClock()
+    {
+        long now = _clock.Milliseconds;
+        if (now > _now)
+        {
+            _now = now;
+        }
+
+        return now;
+    }
+
+    /// <summary>
+    /// The time for what needs it roughly: when a lease began, and whether a resource is too old or lay idle for too long. To read the clock
+    /// costs as much as both swaps of an acquire and its return, so it is not read unless a limit is so short that it has to be.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private long RoughTime() => _readsClock ? ReadClock() : Volatile.Read(ref _now);
 
     private static long Milliseconds(TimeSpan span) => span == Timeout.InfiniteTimeSpan ? long.MaxValue : (long)Math.Ceiling(span.TotalMilliseconds);
 

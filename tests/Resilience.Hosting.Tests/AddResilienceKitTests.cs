@@ -1,4 +1,5 @@
-using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.TestHost;
@@ -11,6 +12,7 @@ using Resilience.Context;
 using Resilience.Degrade;
 using Resilience.Pools;
 using Resilience.Settings;
+using Resilience.TestKit;
 
 namespace Resilience.Hosting.Tests;
 
@@ -101,14 +103,43 @@ public sealed class AddResilienceKitTests
     }
 
     [Fact]
-    public void Build_NothingIsStartedBeforeTheHost()
+    public async Task Build_NothingIsStartedBeforeTheHost()
     {
-        int before = Process.GetCurrentProcess().Threads.Count;
-        using IHost host = Build(kit => AddThings(kit), ("Resilience:Redis:Configuration", "127.0.0.1:1"));
+        // What stands for Redis sees who comes, the pool what is made, and the monitor's thread shows by its samples.
+        using var redis = new TcpListener(IPAddress.Loopback, 0);
+        redis.Start();
+        var clock = new ManualTimeProvider();
+        int samples = 0;
+        HostApplicationBuilder builder = Builder(
+            ("Resilience:Redis:Configuration", $"{redis.LocalEndpoint},abortConnect=false,connectTimeout=1000"),
+            ("Resilience:Pools:made:MinIdle", "1"),
+            ("Resilience:Degrade:Pressure:SampleInterval", "00:00:00.010"));
+        builder.Services.AddSingleton<TimeProvider>(clock);
+        int made = 0;
+        builder.AddResilienceKit(kit => kit.AddPool("made", _ => new ResourceFactory<object>(_ =>
+        {
+            Interlocked.Increment(ref made);
+            return new ValueTask<object>(new object());
+        })));
+        builder.Services.AddDegradation().AddSignal("probe", _ => () => Interlocked.Increment(ref samples));
+        using IHost host = builder.Build();
 
         Assert.NotNull(host.Services.GetRequiredService<HybridCache>());
-        Assert.Equal(0, Thing.Made);
-        Assert.InRange(Process.GetCurrentProcess().Threads.Count, 0, before + 2);
+        Assert.NotNull(host.Services.GetRequiredKeyedService<ResourcePool<object>>("made"));
+        Assert.NotNull(host.Services.GetRequiredService<IDegradation>());
+        await Task.Delay(200, TestContext.Current.CancellationToken); // what runs by mistake has time to show; what does not cannot fail
+        Assert.Equal((0, 0, false), (Volatile.Read(ref made), Volatile.Read(ref samples), redis.Pending()));
+
+        // The positive control: all of it happens once the host starts.
+        await host.StartAsync(TestContext.Current.CancellationToken);
+        await KitHost.UntilAsync(() => redis.Pending() && Volatile.Read(ref made) == 1 && Volatile.Read(ref samples) > 0, "the host starts what the kit has");
+        Task stop = host.StopAsync(TestContext.Current.CancellationToken);
+        await KitHost.UntilAsync(() =>
+        {
+            clock.Advance(TimeSpan.FromSeconds(1));
+            return stop.IsCompleted;
+        }, "the host stops");
+        await stop;
     }
 
     [Fact]
@@ -177,12 +208,5 @@ public sealed class AddResilienceKitTests
         return builder;
     }
 
-    private sealed class Thing
-    {
-        private static int _made;
-
-        public Thing() => Interlocked.Increment(ref _made);
-
-        public static int Made => _made;
-    }
+    private sealed class Thing;
 }

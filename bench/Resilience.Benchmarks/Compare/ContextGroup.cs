@@ -7,135 +7,55 @@ using Resilience.Context;
 namespace Resilience.Benchmarks.Compare;
 
 /// <summary>What ambient state costs: reading it, and beginning and ending it.</summary>
-internal sealed class ContextGroup : ICompareGroup, IDisposable
+internal sealed class ContextGroup : ICompareGroup
 {
-    private static readonly AsyncLocal<object?> Bare = new();
     private static readonly ScopeOptions Options = new() { Timeout = TimeSpan.FromHours(1) };
     private static readonly ScopeOptions Nested = new();
-    private static readonly ScopeKey<string> Tenant = new("tenant", ScopeFlow.Detach);
-    private static object? s_static = new();
 
-    private readonly HttpContextAccessor _accessor = new();
-
-    // Ambient values are set in a case's own set-up, which runs on the thread of its loop.
+    // Ambient values are set in a case's own set-up, which runs on the thread of its loop: each flow holds this one value, so that all
+    // maps of AsyncLocals have the same shape.
     public IReadOnlyList<CompareCase> Cases() =>
     [
-        CompareCase.Sync("AsyncLocal read", () =>
+        CompareCase.Sync("AsyncLocal read", static () =>
         {
-            Bare.Value = new object();
-            return static operations =>
-            {
-                object? last = null;
-                for (int i = 0; i < operations; i++)
-                {
-                    last = Bare.Value;
-                }
-
-                Sink.Keep(last);
-            };
+            AmbientReads.Bare.Value = new object();
+            return AmbientReads.Objects<AmbientReads.OfAsyncLocal>;
         }),
-        CompareCase.Sync("static read", () => static operations =>
-        {
-            object? last = null;
-            for (int i = 0; i < operations; i++)
-            {
-                last = Volatile.Read(ref s_static);
-            }
-
-            Sink.Keep(last);
-        }),
-        CompareCase.Sync("Activity.Current", () =>
+        CompareCase.Sync("static read", static () => AmbientReads.Objects<AmbientReads.OfStatic>),
+        CompareCase.Sync("Activity.Current", static () =>
         {
             new Activity("benchmark").Start();
-            return static operations =>
-            {
-                object? last = null;
-                for (int i = 0; i < operations; i++)
-                {
-                    last = Activity.Current;
-                }
-
-                Sink.Keep(last);
-            };
+            return AmbientReads.Objects<AmbientReads.OfActivity>;
         }),
-        CompareCase.Sync("HttpContextAccessor.HttpContext", () =>
+        CompareCase.Sync("HttpContextAccessor.HttpContext", static () =>
         {
-            _accessor.HttpContext = new DefaultHttpContext();
-            return operations =>
-            {
-                object? last = null;
-                for (int i = 0; i < operations; i++)
-                {
-                    last = _accessor.HttpContext;
-                }
-
-                Sink.Keep(last);
-            };
+            AmbientReads.Accessor.HttpContext = new DefaultHttpContext();
+            return AmbientReads.Objects<AmbientReads.OfHttpContext>;
         }),
-        CompareCase.Sync("RequestScope.Current", () =>
+        CompareCase.Sync("RequestScope.Current", static () =>
         {
             RequestScope.Begin();
-            return static operations =>
-            {
-                object? last = null;
-                for (int i = 0; i < operations; i++)
-                {
-                    last = RequestScope.Current;
-                }
-
-                Sink.Keep(last);
-            };
+            return AmbientReads.Objects<AmbientReads.OfScope>;
         }),
-        CompareCase.Sync("Deadline.Remaining", () =>
-        {
-            Deadline deadline = Deadline.After(TimeSpan.FromHours(1));
-            return operations =>
-            {
-                long last = 0;
-                for (int i = 0; i < operations; i++)
-                {
-                    last = deadline.Remaining.Ticks;
-                }
-
-                Sink.Keep(last);
-            };
-        }),
-        CompareCase.Sync("Current.Deadline.Remaining", () =>
+        CompareCase.Sync("Deadline.Remaining", static () => AmbientReads.Numbers<AmbientReads.OfRemaining>),
+        CompareCase.Sync("Current.Deadline.Remaining", static () =>
         {
             RequestScope.Begin(Options);
-            return static operations =>
-            {
-                long last = 0;
-                for (int i = 0; i < operations; i++)
-                {
-                    last = RequestScope.Current!.Deadline.Remaining.Ticks;
-                }
-
-                Sink.Keep(last);
-            };
+            return AmbientReads.Numbers<AmbientReads.OfScopeRemaining>;
         }),
-        CompareCase.Sync("Current.Get", () =>
+        CompareCase.Sync("Current.Get", static () =>
         {
-            RequestScope.Begin(Options).Set(Tenant, "acme");
-            return static operations =>
-            {
-                object? last = null;
-                for (int i = 0; i < operations; i++)
-                {
-                    last = RequestScope.Current!.Get(Tenant);
-                }
-
-                Sink.Keep(last);
-            };
+            RequestScope.Begin(Options).Set(AmbientReads.Tenant, "acme");
+            return AmbientReads.Objects<AmbientReads.OfItem>;
         }),
         CompareCase.Sync("AsyncLocal set + restore", () => static operations =>
         {
             object value = new();
             for (int i = 0; i < operations; i++)
             {
-                object? before = Bare.Value;
-                Bare.Value = value;
-                Bare.Value = before;
+                object? before = AmbientReads.Bare.Value;
+                AmbientReads.Bare.Value = value;
+                AmbientReads.Bare.Value = before;
             }
         }),
         CompareCase.Sync("RequestScope.Begin + Dispose", () => static operations => BeginAndDispose(operations, Options)),
@@ -169,7 +89,7 @@ internal sealed class ContextGroup : ICompareGroup, IDisposable
         CompareCase.Sync("Detach", () =>
         {
             RequestScope scope = RequestScope.Begin(Options);
-            scope.Set(Tenant, "acme");
+            scope.Set(AmbientReads.Tenant, "acme");
             return operations =>
             {
                 object? last = null;
@@ -207,8 +127,6 @@ internal sealed class ContextGroup : ICompareGroup, IDisposable
             };
         }),
     ];
-
-    public void Dispose() => _accessor.HttpContext = null;
 
     private static void BeginAndDispose(int operations, ScopeOptions options)
     {

@@ -49,7 +49,10 @@ internal static class StartCommand
 
     private static double[] Spawn(string kind)
     {
-        using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, ["exec", typeof(StartCommand).Assembly.Location, "start", "--child", kind]) { RedirectStandardOutput = true, UseShellExecute = false })!;
+        // The runtime's own program when it was started by that, else this one.
+        bool isHosted = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet";
+        string[] arguments = [.. isHosted ? (string[])["exec", typeof(StartCommand).Assembly.Location] : [], "start", "--child", kind];
+        using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, arguments) { RedirectStandardOutput = true, UseShellExecute = false })!;
         string line = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         return process.ExitCode == 0

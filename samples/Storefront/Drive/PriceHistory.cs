@@ -26,6 +26,18 @@ internal sealed class PriceHistory
     /// <returns>What is wrong with it; <see langword="null"/> when it is right.</returns>
     public string? Judge(Product product, int least, bool isConfirmed = false) => Of(product.Id).Judge(product, least, isConfirmed);
 
+    /// <summary>
+    /// Forgets what no answer can be about any more, so that the history does not weigh in when the heap is compared. Only while no request is
+    /// under way: one that is could still be shown an older version.
+    /// </summary>
+    public void Settle()
+    {
+        foreach (Record record in _products.Values)
+        {
+            record.Settle();
+        }
+    }
+
     private Record Of(int id) => _products.GetOrAdd(id, static id => new Record(ProductMaker.Make(id)));
 
     private sealed class Record(Product first)
@@ -53,6 +65,24 @@ internal sealed class PriceHistory
             {
                 _changes++;
                 _asked.Add(priceCents);
+            }
+        }
+
+        public void Settle()
+        {
+            lock (_lock)
+            {
+                foreach ((int version, int priceCents) in _prices)
+                {
+                    if (version < _least)
+                    {
+                        _prices.Remove(version);
+                        _asked.Remove(priceCents);
+                    }
+                }
+
+                _prices.TrimExcess();
+                _asked.TrimExcess();
             }
         }
 

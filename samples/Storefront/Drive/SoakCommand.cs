@@ -28,7 +28,8 @@ internal static class SoakCommand
         var address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
         VitalsReader vitals = ActivatorUtilities.CreateInstance<VitalsReader>(app.Services);
         ShopFigures figures = app.Services.GetRequiredService<ShopFigures>();
-        using var driver = new Driver(address, Trace.Zipf(keys: Products), new PriceHistory());
+        var history = new PriceHistory();
+        using var driver = new Driver(address, Trace.Zipf(keys: Products), history);
 
         using var sampler = new Timer(_ => figures.Sample(), null, TimeSpan.Zero, TimeSpan.FromMilliseconds(10));
         await driver.ReadEachAsync(Products, interrupted.Token);
@@ -42,6 +43,7 @@ internal static class SoakCommand
 
         await driver.RunAsync(new DriveLoad(rate, null, warmUp), interrupted.Token);
         driver.HangUp();
+        history.Settle();
         Console.WriteLine($"rest: {await vitals.RestAsync(idle)}");
 
         var before = driver.Results.Read();
@@ -55,6 +57,7 @@ internal static class SoakCommand
 
         await run;
         driver.HangUp();
+        history.Settle();
         Console.WriteLine($"rest: {await vitals.RestAsync(idle)}");
         ServiceFigures final = figures.Read();
         await app.StopAsync();

@@ -51,16 +51,20 @@ public static class DashboardEndpointRouteBuilderExtensions
 
         reading.MapGet("/events", static context => Stream(context).EventsAsync(context)).WithRequestDeadline(Timeout.InfiniteTimeSpan);
         reading.MapGet("/state", static context => Stream(context).StateAsync(context));
+        reading.MapGet("/caches/events", static context => Caches(context).EventsAsync(context));
 
         RouteGroupBuilder changing = all.MapGroup("");
         changing.WithMetadata(new DashboardEndpoint(pattern, CanChange: true));
         changing.MapGet("/token", static context => Changes(context).TokenAsync(context));
         changing.MapPost("/features/{name}/override", static context => Changes(context).OverrideAsync(context));
         changing.MapPost("/features/{name}/restore", static context => Changes(context).RestoreAsync(context));
+        changing.MapPost("/caches/look", static context => Caches(context).LookAsync(context)); // changes nothing, but is not for everybody
         return new ResilienceDashboardConventionBuilder(all, reading, changing);
     }
 
     private static DashboardStream Stream(HttpContext context) => context.RequestServices.GetRequiredService<DashboardStream>();
+
+    private static DashboardCaches Caches(HttpContext context) => context.RequestServices.GetRequiredService<DashboardCaches>();
 
     private static DashboardChanges Changes(HttpContext context) => context.RequestServices.GetRequiredService<DashboardChanges>();
 }

@@ -26,6 +26,7 @@ public static class DashboardServiceCollectionExtensions
         services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<DashboardHub>(provider, Settings(provider)));
         services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<DashboardStream>(provider, Settings(provider)));
         services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<DashboardChanges>(provider, Settings(provider)));
+        services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<DashboardCaches>(provider, Settings(provider)));
         services.AddSingleton<DashboardJournal>();
         services.AddHostedService(static provider => provider.GetRequiredService<DashboardJournal>());
         services.AddSingleton<ChangeTokens>();

@@ -30,4 +30,10 @@ public sealed class DashboardSettings : ISettings
     /// <summary>The longest time for which the page overrides a feature; 24 h by default, 1 min to 24 h.</summary>
     [TimeRange("00:01:00", "1.00:00:00")]
     public TimeSpan MaxOverride { get; set; } = TimeSpan.FromHours(24);
+
+    /// <summary>
+    /// Whether those who may change something also see which keys are hot and which begin like one that they look up; <see langword="false"/>
+    /// by default, because keys may be personal data. Others never see keys, and nobody sees values.
+    /// </summary>
+    public bool ShowKeys { get; set; }
 }

@@ -28,8 +28,8 @@ public sealed class ResilienceDashboardConventionBuilder : IEndpointConventionBu
     public void Finally(Action<EndpointBuilder> finallyConvention) => _all.Finally(finallyConvention);
 
     /// <summary>
-    /// Lets everybody who reaches the page read it: names of features, caches and pools, reasons, places in the source, and who switched what. Switching
-    /// still wants a policy: without one nobody can, and the page has no switches.
+    /// Lets everybody who reaches the page read it: names of features, caches and pools, reasons, places in the source, and who switched what. Switching, and
+    /// looking up a cache's key, still wants a policy: without one nobody can, and the page has no switches.
     /// </summary>
     public ResilienceDashboardConventionBuilder AllowAnonymousReadOnly()
     {
@@ -38,7 +38,7 @@ public sealed class ResilienceDashboardConventionBuilder : IEndpointConventionBu
         return this;
     }
 
-    /// <summary>Asks for more of those who switch features than of those who look: these policies hold for changes, beside the ones for the whole page.</summary>
+    /// <summary>Asks for more of those who switch features or look up keys of a cache than of those who look: these policies hold for changes, beside the ones for the whole page.</summary>
     /// <param name="policies">The names of the policies; at least one.</param>
     /// <exception cref="ArgumentException">There is none.</exception>
     public ResilienceDashboardConventionBuilder RequireAuthorizationToChange(params string[] policies)

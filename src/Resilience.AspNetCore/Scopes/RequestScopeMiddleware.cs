@@ -1,6 +1,6 @@
 using System.Collections.Frozen;
-using System.Globalization;
 using Microsoft.AspNetCore.Http;
+using Resilience.AspNetCore.Failures;
 using Resilience.Context;
 using Resilience.Settings;
 
@@ -8,20 +8,18 @@ namespace Resilience.AspNetCore.Scopes;
 
 /// <summary>
 /// Begins a request scope when a request arrives and ends it when the pipeline has answered; answers by itself when the caller's time is
-/// spent before the handler has begun, or when the handler was stopped by the deadline.
+/// spent before the handler has begun, when the handler was stopped by the deadline, or when it failed because something is not there now.
 /// </summary>
 internal sealed class RequestScopeMiddleware
 {
-    private const int GrpcDeadlineExceeded = 4;
-
     private readonly RequestDelegate _next;
-    private readonly ScopeMonitor _monitor;
+    private readonly FailureAnswers _failures;
     private volatile InboundScope _inbound;
 
-    public RequestScopeMiddleware(RequestDelegate next, LiveSettings<ContextSettings> settings, IEnumerable<AcceptedScopeKey> keys, IEnumerable<TrustRule> rules, ScopeMonitor monitor, TimeProvider timeProvider)
+    public RequestScopeMiddleware(RequestDelegate next, LiveSettings<ContextSettings> settings, IEnumerable<AcceptedScopeKey> keys, IEnumerable<TrustRule> rules, ScopeMonitor monitor, FailureAnswers failures, TimeProvider timeProvider)
     {
         _next = next;
-        _monitor = monitor;
+        _failures = failures;
         var known = keys.Select(accepted => accepted.Key).Distinct().ToFrozenDictionary(key => key.Name, StringComparer.Ordinal);
         Func<HttpContext, bool>[] trusts = [.. rules.Select(rule => rule.Trusts)];
         _inbound = new InboundScope(settings.Current, known, trusts, monitor, timeProvider);
@@ -37,8 +35,7 @@ internal sealed class RequestScopeMiddleware
         ScopeOptions options = inbound.Options(context, isTrusted);
         if (options.CallerTimeout == TimeSpan.Zero)
         {
-            _monitor.NoteDeadlineExceeded("inbound", isCallerChosen: true);
-            Answer(context);
+            await _failures.AnswerSpentAsync(context).ConfigureAwait(false);
             return;
         }
 
@@ -48,29 +45,14 @@ internal sealed class RequestScopeMiddleware
             inbound.ReadBaggage(context.Request.Headers, scope);
         }
 
+        Failure? failure = null;
         try
         {
             await _next(context).ConfigureAwait(false);
         }
-        catch (OperationCanceledException exception) when (!context.Response.HasStarted && (exception is DeadlineExceededException || scope.Cause == ScopeCause.Deadline))
+        catch (Exception exception) when ((failure = _failures.Find(context, exception, scope)) is not null)
         {
-            _monitor.NoteDeadlineExceeded("handler", scope.IsDeadlineCallerChosen);
-            Answer(context);
+            await _failures.AnswerAsync(context, failure, exception, scope).ConfigureAwait(false);
         }
-    }
-
-    private static void Answer(HttpContext context)
-    {
-        context.Response.Clear();
-        if (!InboundScope.IsGrpc(context.Request))
-        {
-            context.Response.StatusCode = StatusCodes.Status504GatewayTimeout;
-            return;
-        }
-
-        // gRPC tells its status beside HTTP's: an answer without a body carries it in its headers.
-        context.Response.ContentType = "application/grpc";
-        context.Response.Headers["grpc-status"] = GrpcDeadlineExceeded.ToString(CultureInfo.InvariantCulture);
-        context.Response.Headers["grpc-message"] = "Deadline Exceeded";
     }
 }

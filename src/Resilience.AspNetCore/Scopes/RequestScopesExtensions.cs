@@ -1,7 +1,10 @@
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Resilience.AspNetCore;
+using Resilience.AspNetCore.Failures;
 using Resilience.AspNetCore.Scopes;
 using Resilience.Context;
 using Resilience.Settings;
@@ -15,14 +18,19 @@ namespace Microsoft.AspNetCore.Builder
         /// Begins a <see cref="RequestScope"/> for every request and ends it with the request. Put it first, after routing where the pipeline
         /// routes by hand.
         /// </summary>
+        /// <remarks>
+        /// What fails inside because it cannot be served now (a pool without a free resource, a source that does not answer, a full queue) is
+        /// answered with <c>503</c> and <c>Retry-After</c>, what was stopped by the deadline with <c>504</c>; see <see cref="FailureSettings"/>.
+        /// Nothing is written once an answer has begun.
+        /// </remarks>
         /// <param name="app">The pipeline.</param>
         /// <exception cref="InvalidOperationException"><c>AddRequestScopes()</c> was not called.</exception>
         public static IApplicationBuilder UseRequestScopes(this IApplicationBuilder app)
         {
             ArgumentNullException.ThrowIfNull(app);
-            var settings = app.ApplicationServices.GetKeyedService<LiveSettings<ContextSettings>>("")
+            FailureAnswers failures = app.ApplicationServices.GetService<FailureAnswers>()
                 ?? throw new InvalidOperationException("UseRequestScopes() needs services.AddRequestScopes().");
-            return app.UseMiddleware<RequestScopeMiddleware>(settings);
+            return app.UseMiddleware<RequestScopeMiddleware>(failures, app.ApplicationServices.GetRequiredKeyedService<LiveSettings<ContextSettings>>(""));
         }
     }
 }
@@ -40,7 +48,14 @@ namespace Microsoft.Extensions.DependencyInjection
         public static IRequestScopesBuilder AddRequestScopes(this IServiceCollection services)
         {
             ArgumentNullException.ThrowIfNull(services);
-            services.AddRequestScopeMonitor();
+            if (!services.Any(static service => service.ServiceType == typeof(FailureAnswers)))
+            {
+                services.AddRequestScopeMonitor();
+                services.AddLiveSettings<FailureSettings>("", FailureSettings.SectionPath);
+                services.AddSingleton(static provider => ActivatorUtilities.CreateInstance<FailureAnswers>(provider, provider.GetRequiredKeyedService<LiveSettings<FailureSettings>>("")));
+                services.TryAddEnumerable(ServiceDescriptor.Singleton<IExceptionHandler, FailureExceptionHandler>());
+            }
+
             return new Builder(services);
         }
 
@@ -72,6 +87,23 @@ namespace Microsoft.Extensions.DependencyInjection
             ArgumentNullException.ThrowIfNull(builder);
             ArgumentNullException.ThrowIfNull(trusts);
             builder.Services.AddSingleton(new TrustRule(trusts));
+            return builder;
+        }
+
+        /// <summary>
+        /// Answers more failures with <c>503</c> and <c>Retry-After</c>, such as those of a database driver that the application calls by itself.
+        /// One rule that says yes is enough.
+        /// </summary>
+        /// <param name="builder">The builder.</param>
+        /// <param name="isUnavailable">
+        /// Whether an exception means that something is not there now; called for each request that has failed with one that is not the kit's,
+        /// and must not throw.
+        /// </param>
+        public static IRequestScopesBuilder AnswerUnavailable(this IRequestScopesBuilder builder, Func<Exception, bool> isUnavailable)
+        {
+            ArgumentNullException.ThrowIfNull(builder);
+            ArgumentNullException.ThrowIfNull(isUnavailable);
+            builder.Services.AddSingleton(new FailureRule(isUnavailable));
             return builder;
         }
 

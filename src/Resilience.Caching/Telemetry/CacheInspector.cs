@@ -17,6 +17,13 @@ internal sealed class CacheInspector(CacheCore core) : ICacheInspector
         return core.HotKeys.Read(most);
     }
 
+    public CacheEntryInfo? Find(string key)
+    {
+        ArgumentNullException.ThrowIfNull(key);
+        long now = core.Clock.Milliseconds;
+        return core.Local.Find(key) is { } entry && core.IsOfUse(entry, now) ? Info(key, entry, now) : null;
+    }
+
     public CacheEntryPage Entries(string? prefix = null, string? tag = null, int most = 100)
     {
         Check(most, MostEntries);

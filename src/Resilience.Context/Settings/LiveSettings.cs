@@ -16,14 +16,15 @@ namespace Resilience.Settings;
 public sealed class LiveSettings<T> : ILiveSettings
     where T : class, ISettings, new()
 {
-    private readonly Lock _lock = new(); // guards _text, _listeners and the writes of _current and _rejected
+    private readonly Lock _lock = new(); // guards _own, _text, _listeners and the writes of _current and _rejected
     private readonly IConfigurationSection? _section;
     private readonly IConfigurationSection? _fallback;
     private readonly IConfigureOptions<T>[] _configures;
     private readonly List<Action<T>> _listeners = [];
     private volatile T _current;
     private volatile IReadOnlyList<SettingsError> _rejected = [];
-    private string _text;
+    private string _own; // what the own sections said
+    private string _text; // that, and what the sections said that are read besides
 
     internal LiveSettings(string name, string path, IConfigurationSection? section, IConfigurationSection? fallback, IEnumerable<IConfigureOptions<T>> configures)
     {
@@ -32,7 +33,7 @@ public sealed class LiveSettings<T> : ILiveSettings
         _section = section;
         _fallback = fallback;
         _configures = [.. configures];
-        _text = Text();
+        (_own, _text) = Text();
         (_current, IReadOnlyList<SettingsError> errors) = Build();
         if (errors.Count > 0)
         {
@@ -68,7 +69,7 @@ public sealed class LiveSettings<T> : ILiveSettings
         Name = name;
         Path = path;
         _configures = [];
-        _text = "";
+        _own = _text = "";
         _current = settings;
     }
 
@@ -94,7 +95,7 @@ public sealed class LiveSettings<T> : ILiveSettings
         T value;
         lock (_lock)
         {
-            string text = Text();
+            (string own, string text) = Text();
             if (string.Equals(text, _text, StringComparison.Ordinal))
             {
                 // Back to what is in force: a rejected edit was taken back.
@@ -103,7 +104,7 @@ public sealed class LiveSettings<T> : ILiveSettings
                 return new SettingsReload(healed, [], []);
             }
 
-            if (text.Length == 0 && _section is not null)
+            if (own.Length == 0 && _own.Length > 0)
             {
                 // A file that is being replaced, or cannot be parsed, reads as empty. Nobody switches a service over by deleting all.
                 return Reject([new SettingsError(Path, null, "has vanished from the configuration, which is taken for a broken file; restart to run on defaults")]);
@@ -115,7 +116,7 @@ public sealed class LiveSettings<T> : ILiveSettings
                 return Reject(errors);
             }
 
-            _text = text;
+            (_own, _text) = (own, text);
             _current = value;
             _rejected = [];
             listeners = [.. _listeners];
@@ -183,7 +184,11 @@ public sealed class LiveSettings<T> : ILiveSettings
         return _section?[key] is null && _fallback?[key] is not null ? error with { Path = $"{_fallback.Path}:{key}" } : error;
     }
 
-    private string Text() => Text(_fallback) + Text(_section);
+    private (string Own, string All) Text()
+    {
+        string own = Text(_fallback) + Text(_section);
+        return (own, string.Concat([own, .. _configures.OfType<IReadsSection>().Select(static step => Text(step.Section))]));
+    }
 
     private static string Text(IConfigurationSection? section) =>
         section is null ? "" : string.Join('\n', section.AsEnumerable().Where(pair => pair.Value is not null).OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => $"{pair.Key}={pair.Value}"));

@@ -77,7 +77,7 @@ public static class SettingsReader
 
     private static void ReadProperty(IConfigurationSection section, ISettings settings, PropertyInfo property, List<SettingsError> errors)
     {
-        switch (property.GetValue(settings))
+        switch (SettingsProperty.Read(property, settings))
         {
             case ISettings nested:
                 ReadObject(section, nested, errors);
@@ -154,7 +154,7 @@ public static class SettingsReader
         int before = errors.Count;
         foreach (PropertyInfo property in settings.GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance))
         {
-            object? value = property.GetValue(settings);
+            object? value = SettingsProperty.Read(property, settings);
             string propertyPath = $"{path}:{property.Name}";
             switch (value)
             {

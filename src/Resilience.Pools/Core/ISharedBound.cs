@@ -6,6 +6,9 @@ internal interface ISharedBound
     /// <summary>Whether a member wants a place that it could not have.</summary>
     bool IsWanted { get; }
 
+    /// <summary>Whether a member that wants a place has so many fewer that this one should give one up, though its own callers wait.</summary>
+    bool IsOwedBy(IBoundMember member);
+
     /// <summary>Takes a place, or notes that the member wants one.</summary>
     bool TryTake(IBoundMember member);
 
@@ -19,6 +22,12 @@ internal interface ISharedBound
 /// <summary>A pool under a shared bound.</summary>
 internal interface IBoundMember
 {
+    /// <summary>How many places it has.</summary>
+    int Open { get; }
+
+    /// <summary>Whether callers wait for it and its backend works, as far as is known: else nobody gives anything up for it.</summary>
+    bool CanUseOne { get; }
+
     /// <summary>Tries again to create what is wanted.</summary>
     void Retry();
 

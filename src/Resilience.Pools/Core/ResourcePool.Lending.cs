@@ -13,7 +13,7 @@ public sealed partial class ResourcePool<T>
     /// not touched, so that it costs one swap, and giving it back another. Whoever pops an entry that is leased in place unlists it.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryLeaseInPlace(string file, int line, string? tag, out PoolLease<T> lease)
+    private bool TryLeaseInPlace(string? file, int line, string? tag, out PoolLease<T> lease)
     {
         int index = _idle.Top;
 
@@ -26,7 +26,7 @@ public sealed partial class ResourcePool<T>
             long word = entry.ReadWord();
             if (EntryWord.State(word) == EntryState.Idle)
             {
-                long now = _clock.Milliseconds;
+                long now = RoughTime();
                 if (!IsFit(entry, now))
                 {
                     break;
@@ -49,7 +49,7 @@ public sealed partial class ResourcePool<T>
     }
 
     /// <summary>The same by way of popping, which gets rid of what is not idle any more. Stops at the first that needs a check: more are not its to disturb.</summary>
-    private bool TryLeasePopped(string file, int line, string? tag, out PoolLease<T> lease)
+    private bool TryLeasePopped(string? file, int line, string? tag, out PoolLease<T> lease)
     {
         while (_idle.Pop(ref _entries) is { } entry)
         {
@@ -66,7 +66,7 @@ public sealed partial class ResourcePool<T>
                     continue;
                 }
 
-                long now = _clock.Milliseconds;
+                long now = RoughTime();
                 if (!IsFit(entry, now))
                 {
                     if (entry.TrySwap(word, EntryWord.Version(word) | (long)EntryState.Reserved))
@@ -145,8 +145,10 @@ public sealed partial class ResourcePool<T>
     }
 
     /// <summary>Serves those who wait from what is idle, then has made what is still wanting.</summary>
-    private void Pump()
+    /// <returns>False when what is idle has to be checked first, and as much as callers wait for is being checked.</returns>
+    private bool Pump()
     {
+        bool isFit = true;
         while ((_attention & Waiting) != 0 && _idle.Pop(ref _entries) is { } entry)
         {
             if (!TryReservePopped(entry))
@@ -154,7 +156,7 @@ public sealed partial class ResourcePool<T>
                 continue;
             }
 
-            long now = _clock.Milliseconds;
+            long now = ReadClock();
             if (IsFit(entry, now))
             {
                 if (!TryGrant(entry, now))
@@ -171,11 +173,13 @@ public sealed partial class ResourcePool<T>
                 // As many are being checked as there are callers, and the stack has only older ones below: one caller must not have
                 // all of them checked. Whoever ends a check comes here again.
                 PutBack(entry);
+                isFit = false;
                 break;
             }
         }
 
         StartCreates();
+        return isFit;
     }
 
     /// <summary>Takes an entry that was just popped for the pool itself.</summary>
@@ -280,6 +284,13 @@ public sealed partial class ResourcePool<T>
     /// <summary>Gives a reserved entry in good order to whoever waits, or lays it on the stack.</summary>
     private void Place(PoolEntry<T> entry, long now)
     {
+        if (_bound is { IsWanted: true } bound && (_attention & Waiting) != 0 && bound.IsOwedBy(this))
+        {
+            // Callers of others wait too, and those have less: who is always busy must not keep them out for ever.
+            Close(entry, EntryState.Reserved);
+            return;
+        }
+
         if ((_attention & Waiting) == 0 || !TryGrant(entry, now))
         {
             PutOnStack(entry);

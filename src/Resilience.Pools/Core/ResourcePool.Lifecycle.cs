@@ -205,6 +205,10 @@ public sealed partial class ResourcePool<T> : IBoundMember
 
     private static TimeSpan? Since(long then, long now) => then == long.MinValue ? null : TimeSpan.FromMilliseconds(Math.Max(0, now - then));
 
+    int IBoundMember.Open => _open;
+
+    bool IBoundMember.CanUseOne => (_attention & Waiting) != 0 && _circuit.State == PoolBackendState.Up;
+
     void IBoundMember.Retry() => StartCreates();
 
     bool IBoundMember.TryGiveUpIdle() => (_attention & Waiting) == 0 && TryCloseOneIdle();

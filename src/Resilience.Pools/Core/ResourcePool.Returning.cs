@@ -37,7 +37,7 @@ public sealed partial class ResourcePool<T>
         }
 
         EndUse(entry);
-        long now = _clock.Milliseconds;
+        long now = RoughTime();
         if (invalid || (_attention & Closed) != 0 || IsOutdated(entry, now) || IsSurplus())
         {
             Close(entry, EntryState.Reserved);
@@ -89,7 +89,7 @@ public sealed partial class ResourcePool<T>
     /// <summary>Has every resource that is idle now validated before its next use.</summary>
     internal void Suspect()
     {
-        long now = _clock.Milliseconds;
+        long now = ReadClock();
         long before = Volatile.Read(ref _suspectBefore);
         while (before < now)
         {

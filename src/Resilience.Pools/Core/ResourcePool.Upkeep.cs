@@ -3,7 +3,7 @@ namespace Resilience.Pools;
 /// <content>The one timer: deadlines of those who wait, pauses between creations, and the regular sweep.</content>
 public sealed partial class ResourcePool<T>
 {
-    private const long LongestSweepInterval = 500;
+    private const long LongestSweepInterval = 250;
     private const long ShortestSweepInterval = 20;
 
     private long SweepIntervalUnderLock()
@@ -52,16 +52,17 @@ public sealed partial class ResourcePool<T>
         lock (_gate)
         {
             _armedFor = long.MaxValue;
-            long now = _clock.Milliseconds;
+            long now = ReadClock();
             while (_waiters.DequeueExpired(now) is { } waiter)
             {
                 (expired ??= []).Add(waiter);
             }
 
             SetAttentionUnderLock(Waiting, _waiters.Count > 0);
-            if (now >= _nextSweep)
+            if (now >= _nextSweep && !_isSweeping)
             {
-                sweeps = true;
+                // One at a time: its notes on the entries are for itself alone.
+                sweeps = _isSweeping = true;
                 _nextSweep = now + SweepIntervalUnderLock();
             }
         }
@@ -88,6 +89,7 @@ public sealed partial class ResourcePool<T>
         {
             lock (_gate)
             {
+                _isSweeping &= !sweeps;
                 long now = _clock.Milliseconds;
                 ArmUnderLock(_waiters.EarliestDue, now);
                 if ((_attention & Closed) == 0 || _open > 0)
@@ -111,7 +113,7 @@ public sealed partial class ResourcePool<T>
     {
         PoolOptions options = _options;
         PoolEntry<T>[] entries = Volatile.Read(ref _entries);
-        long now = _clock.Milliseconds;
+        long now = ReadClock();
         long idleTimeout = Milliseconds(options.IdleTimeout);
         long keepAlive = Milliseconds(options.KeepAliveInterval);
         int idle = 0;
@@ -130,14 +132,11 @@ public sealed partial class ResourcePool<T>
             switch (EntryWord.State(word))
             {
                 case EntryState.Leased:
+                    NoteSeen(entry, word, now);
                     LookForLeak(entry, word, now, options);
                     break;
                 case EntryState.Idle:
-                    if (entry.SeenWord != EntryWord.Version(word) || entry.SeenAt == 0)
-                    {
-                        (entry.SeenWord, entry.SeenAt) = (EntryWord.Version(word), now);
-                    }
-
+                    NoteSeen(entry, word, now);
                     bool isSpare = spare > 0 && now - entry.SeenAt >= idleTimeout;
                     if (isSpare || IsOutdated(entry, now))
                     {
@@ -157,6 +156,16 @@ public sealed partial class ResourcePool<T>
         }
 
         Resettle(leased, now);
+    }
+
+    /// <summary>Notes since when an entry is leased or idle as it is now, at the latest: its own times are rough.</summary>
+    private static void NoteSeen(PoolEntry<T> entry, long word, long now)
+    {
+        long seen = word & (EntryWord.VersionMask | EntryWord.StateMask);
+        if (entry.SeenWord != seen || entry.SeenAt == 0)
+        {
+            (entry.SeenWord, entry.SeenAt) = (seen, now);
+        }
     }
 
     /// <summary>What follows from a walk: how many idle ones are missing, and what size the pool should have.</summary>

@@ -56,7 +56,7 @@ public sealed class PooledDbConnection : DbConnection
     public override string ServerVersion => Inner.ServerVersion;
 
     /// <inheritdoc/>
-    public override ConnectionState State => !_isOpen ? ConnectionState.Closed : _lease.IsValid ? _lease.Resource.State : ConnectionState.Broken;
+    public override ConnectionState State => !_isOpen ? ConnectionState.Closed : _lease.ResourceOrNull?.State ?? ConnectionState.Broken;
 
     /// <summary>Whether the provider has batches.</summary>
     public override bool CanCreateBatch => _source.CanCreateBatch;
@@ -146,7 +146,7 @@ public sealed class PooledDbConnection : DbConnection
         }
 
         _isOpen = false;
-        if (_reader is { IsClosed: false } || _transaction is { IsCompleted: false } || (_lease.IsValid && _lease.Resource.State != ConnectionState.Open))
+        if (_reader is { IsClosed: false } || _transaction is { IsCompleted: false } || _lease.ResourceOrNull is { State: not ConnectionState.Open })
         {
             _lease.Invalidate();
         }
@@ -189,7 +189,7 @@ public sealed class PooledDbConnection : DbConnection
     internal void Reads(DbDataReader reader) => _reader = reader;
 
     /// <summary>Whether the connection is open and this is what it leases: after the close the provider's connection may be somebody else's.</summary>
-    internal bool Holds(DbConnection? inner) => inner is not null && _isOpen && _lease.IsValid && ReferenceEquals(_lease.Resource, inner);
+    internal bool Holds(DbConnection? inner) => inner is not null && _isOpen && ReferenceEquals(_lease.ResourceOrNull, inner);
 
     /// <summary>Takes note of a failure; if it broke the connection, the idle ones are looked at before they are used.</summary>
     internal void Failed(Exception exception)

@@ -11,7 +11,7 @@ namespace Resilience.Pools;
 /// <typeparam name="TKey">The key. It stands in no error, log or metric.</typeparam>
 /// <typeparam name="T">The resource.</typeparam>
 /// <remarks>All members are thread-safe.</remarks>
-public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable, IDisposable
+public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable, IDisposable
     where TKey : notnull
     where T : class
 {
@@ -157,63 +157,6 @@ public sealed class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDisposable
 
         lease = default;
         return false;
-    }
-
-    /// <summary>Runs an action with a resource of a key, which is returned however the action ends, and destroyed if its failure is fatal.</summary>
-    /// <param name="key">The key.</param>
-    /// <param name="action">What to do; make it static and hand over what it needs.</param>
-    /// <param name="state">Handed to the action.</param>
-    /// <param name="cancellationToken">Ends the wait, and is handed to the action.</param>
-    /// <param name="callerFile">Filled in by the compiler.</param>
-    /// <param name="callerLine">Filled in by the compiler.</param>
-    /// <typeparam name="TState">The type of the state.</typeparam>
-    /// <exception cref="PoolException">No resource was to be had. What the action throws comes through as it is.</exception>
-    public async ValueTask RunAsync<TState>(TKey key, Func<T, TState, CancellationToken, Task> action, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
-    {
-        ArgumentNullException.ThrowIfNull(action);
-        PoolLease<T> lease = await AcquireAsync(key, cancellationToken, callerFile, callerLine).ConfigureAwait(false);
-        try
-        {
-            await action(lease.Resource, state, cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            lease.Report(exception);
-            throw;
-        }
-        finally
-        {
-            await lease.DisposeAsync().ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>Runs a function with a resource of a key; see <see cref="RunAsync{TState}"/>.</summary>
-    /// <param name="key">The key.</param>
-    /// <param name="function">What to do; make it static and hand over what it needs.</param>
-    /// <param name="state">Handed to the function.</param>
-    /// <param name="cancellationToken">Ends the wait, and is handed to the function.</param>
-    /// <param name="callerFile">Filled in by the compiler.</param>
-    /// <param name="callerLine">Filled in by the compiler.</param>
-    /// <typeparam name="TState">The type of the state.</typeparam>
-    /// <typeparam name="TResult">The type of the result. It must not be the resource itself.</typeparam>
-    /// <exception cref="PoolException">No resource was to be had. What the function throws comes through as it is.</exception>
-    public async ValueTask<TResult> RunAsync<TState, TResult>(TKey key, Func<T, TState, CancellationToken, Task<TResult>> function, TState state, CancellationToken cancellationToken = default, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
-    {
-        ArgumentNullException.ThrowIfNull(function);
-        PoolLease<T> lease = await AcquireAsync(key, cancellationToken, callerFile, callerLine).ConfigureAwait(false);
-        try
-        {
-            return await function(lease.Resource, state, cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            lease.Report(exception);
-            throw;
-        }
-        finally
-        {
-            await lease.DisposeAsync().ConfigureAwait(false);
-        }
     }
 
     /// <summary>The state of one key's pool; <see langword="null"/> when it has none.</summary>

@@ -20,8 +20,7 @@ public sealed partial class ResourcePool<T>
     private void LookForLeak(PoolEntry<T> entry, long word, long now, PoolOptions options)
     {
         long version = EntryWord.Version(word);
-        long age = now - entry.LeasedAt;
-        if (options.LeakThreshold == Timeout.InfiniteTimeSpan || age < Milliseconds(options.LeakThreshold) || !EntryWord.IsLeased(entry.ReadWord(), version))
+        if (options.LeakThreshold == Timeout.InfiniteTimeSpan || now - entry.SeenAt < Milliseconds(options.LeakThreshold) || !EntryWord.IsLeased(entry.ReadWord(), version))
         {
             return;
         }

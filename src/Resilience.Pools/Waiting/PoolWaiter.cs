@@ -10,12 +10,12 @@ namespace Resilience.Pools;
 internal sealed class PoolWaiter<T> : IValueTaskSource<PoolLease<T>>, IDeadlined<PoolWaiter<T>>
     where T : class
 {
-    private readonly ResourcePool<T> _pool;
     private ManualResetValueTaskSourceCore<PoolLease<T>> _core = new() { RunContinuationsAsynchronously = true };
     private CancellationTokenRegistration _registration;
     private CancellationToken _token;
 
-    public PoolWaiter(ResourcePool<T> pool) => _pool = pool;
+    /// <summary>Whom it waits for; nobody while it is spare.</summary>
+    public ResourcePool<T>? Pool { get; set; }
 
     /// <summary>Guarded by the pool's lock.</summary>
     public bool IsPending { get; set; }
@@ -67,7 +67,7 @@ internal sealed class PoolWaiter<T> : IValueTaskSource<PoolLease<T>>, IDeadlined
     public void Watch(CancellationToken token)
     {
         _token = token;
-        _registration = token.UnsafeRegister(static state => ((PoolWaiter<T>)state!)._pool.CancelWaiter((PoolWaiter<T>)state), this);
+        _registration = token.UnsafeRegister(static state => ((PoolWaiter<T>)state!).Pool!.CancelWaiter((PoolWaiter<T>)state), this);
     }
 
     public void Grant(PoolLease<T> lease) => _core.SetResult(lease);
@@ -97,7 +97,7 @@ internal sealed class PoolWaiter<T> : IValueTaskSource<PoolLease<T>>, IDeadlined
             if (!_token.CanBeCanceled || _registration.Unregister())
             {
                 _core.Reset();
-                _pool.Recycle(this);
+                SpareWaiters<T>.Return(this);
             }
         }
     }
@@ -112,5 +112,6 @@ internal sealed class PoolWaiter<T> : IValueTaskSource<PoolLease<T>>, IDeadlined
         Admission = null;
         Nested = null;
         IsNested = false;
+        Pool = null;
     }
 }

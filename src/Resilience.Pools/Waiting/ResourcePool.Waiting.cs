@@ -1,4 +1,3 @@
-using Microsoft.Extensions.ObjectPool;
 using Resilience.Context;
 
 namespace Resilience.Pools;
@@ -18,12 +17,18 @@ public sealed partial class ResourcePool<T>
             return ValueTask.FromException<PoolLease<T>>(new PoolClosedException(Name));
         }
 
-        if ((_attention & SlowAcquire) == 0 && TryLeaseAfterAll(file, line, request.Tag, out PoolLease<T> lease))
+        if (_admission is null && TryLeaseAfterAll(file, line, request.Tag, out PoolLease<T> lease))
         {
+            if (_tracksNesting)
+            {
+                (PoolEntry<T> entry, long version) = lease;
+                NoteHeld(NestedAcquire.Enter(this, out _), entry, version);
+            }
+
             return new ValueTask<PoolLease<T>>(lease);
         }
 
-        PoolWaiter<T> waiter = _spareWaiters.Get();
+        PoolWaiter<T> waiter = SpareWaiters<T>.Take(this);
         waiter.File = file;
         waiter.Line = line;
         waiter.Tag = request.Tag;
@@ -56,19 +61,28 @@ public sealed partial class ResourcePool<T>
     }
 
     /// <summary>
-    /// Takes an idle one that the quick path could not. While others wait and something is idle, they are about to get it: a moment later
-    /// nobody waits. Who queued behind them at once would make the next caller queue too, and so on, with no end to it.
+    /// Takes an idle one that the quick path could not. While others wait and something is idle, they are about to get it, and if whoever
+    /// serves them does not run they are served from here: nobody goes past them, and nobody queues while something is idle. Who queued
+    /// behind them would make the next caller queue too, and so on: callers who never run short would hand resources to one another
+    /// through the lock for ever.
     /// </summary>
-    private bool TryLeaseAfterAll(string file, int line, string? tag, out PoolLease<T> lease)
+    private bool TryLeaseAfterAll(string? file, int line, string? tag, out PoolLease<T> lease)
     {
-        for (int spins = 0; spins < MostSpins && !_idle.IsEmpty; spins++)
+        for (int spins = 0; !_idle.IsEmpty && (_attention & Closed) == 0; spins++)
         {
-            if ((_attention & (Waiting | Closed)) == 0)
+            if ((_attention & Waiting) == 0)
             {
-                return TryLeasePopped(file, line, tag, out lease);
+                return TryLeaseInPlace(file, line, tag, out lease) || TryLeasePopped(file, line, tag, out lease);
             }
 
-            Thread.SpinWait(SpinsAtOnce);
+            if (spins < MostSpins)
+            {
+                Thread.SpinWait(SpinsAtOnce);
+            }
+            else if (!Pump())
+            {
+                break;
+            }
         }
 
         lease = default;
@@ -88,7 +102,7 @@ public sealed partial class ResourcePool<T>
             waiter.Limit = PoolWaitLimit.RequestDeadline;
         }
 
-        long now = _clock.Milliseconds;
+        long now = ReadClock();
         waiter.EnqueuedAt = now;
         waiter.Due = Later(now, Milliseconds(timeout));
         waiter.Priority = _options.Priorities || _yields ? request.Priority ?? scope?.Priority ?? Priority.Normal : Priority.Normal;
@@ -113,8 +127,21 @@ public sealed partial class ResourcePool<T>
         {
             if (permit is null)
             {
-                Recycle(waiter);
+                SpareWaiters<T>.Return(waiter);
             }
+        }
+
+        if (TryLeaseAfterAll(waiter.File, waiter.Line, waiter.Tag, out PoolLease<T> lease))
+        {
+            (PoolEntry<T> entry, long version) = lease;
+            entry.Admission = permit;
+            if (waiter.Nested is { } nested)
+            {
+                NoteHeld(nested, entry, version);
+            }
+
+            SpareWaiters<T>.Return(waiter);
+            return lease;
         }
 
         waiter.Admission = permit;
@@ -209,14 +236,14 @@ public sealed partial class ResourcePool<T>
             displaced.Limit = PoolWaitLimit.QueueFull;
         }
 
-        long standingDue = now + Milliseconds(_options.CoDelTarget);
-        if (standingDue < waiter.Due && _waiters.IsStanding(now, _options))
+        if (_waiters.IsStanding(now, _options) && now + Milliseconds(_options.CoDelTarget) is var standingDue && standingDue < waiter.Due)
         {
             waiter.Due = standingDue;
             waiter.Limit = PoolWaitLimit.StandingQueue;
         }
 
         waiter.EnqueuedAt = now;
+        _waits++;
         _waiters.Enqueue(waiter);
         SetAttentionUnderLock(Waiting, true);
         ArmUnderLock(waiter.Due, now);
@@ -322,20 +349,6 @@ public sealed partial class ResourcePool<T>
         {
             _tracksNesting = false;
             SetAttentionUnderLock(SlowAcquire, _admission is not null);
-        }
-    }
-
-    internal void Recycle(PoolWaiter<T> waiter) => _spareWaiters.Return(waiter);
-
-    private sealed class WaiterPolicy(ResourcePool<T> pool) : PooledObjectPolicy<PoolWaiter<T>>
-    {
-        public override PoolWaiter<T> Create() => new(pool);
-
-        public override bool Return(PoolWaiter<T> obj)
-        {
-            // Whatever way the wait ended, the next caller must not inherit anything of this one's.
-            obj.Forget();
-            return true;
         }
     }
 }

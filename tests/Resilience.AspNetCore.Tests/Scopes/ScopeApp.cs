@@ -34,7 +34,7 @@ internal sealed class ScopeApp : IAsyncDisposable
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.Configuration.AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create($"Resilience:Context:{setting.Key}", (string?)setting.Value)));
+        builder.Configuration.AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Key.StartsWith("Resilience:", StringComparison.Ordinal) ? setting.Key : $"Resilience:Context:{setting.Key}", (string?)setting.Value)));
         if (trustsLoopback)
         {
             builder.Configuration.AddInMemoryCollection([KeyValuePair.Create("Resilience:Context:TrustedPeers:0", (string?)"127.0.0.0/8")]);
@@ -56,6 +56,14 @@ internal sealed class ScopeApp : IAsyncDisposable
         map(app);
         await app.StartAsync(TestContext.Current.CancellationToken);
         return new ScopeApp(app);
+    }
+
+    /// <summary>Changes a setting as a changed file would.</summary>
+    public void Set(string key, string? value)
+    {
+        var root = (IConfigurationRoot)Services.GetRequiredService<IConfiguration>();
+        root[key] = value;
+        root.Reload();
     }
 
     public async Task<HttpResponseMessage> SendAsync(string path, params (string Name, string Value)[] headers)

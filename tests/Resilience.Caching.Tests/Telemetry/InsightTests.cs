@@ -163,12 +163,15 @@ public sealed class InsightTests
         Assert.True(products is { Entries.Count: 31, Scanned: 61, IsComplete: true });
         Assert.All(products.Entries, entry => Assert.Equal(TimeSpan.FromSeconds(10), entry.Age));
         Assert.Equal(TimeSpan.FromSeconds(20), Assert.Single(products.Entries, entry => entry.IsAbsent).FreshFor);
+        Assert.True(inspector.Find("product:2") is { Key: "product:2", IsAbsent: false, Tags: ["even"] });
+        Assert.Null(inspector.Find("product:99"));
         Assert.Equal(15, inspector.Entries(tag: "even").Entries.Count);
         Assert.All(inspector.Entries(tag: "even").Entries, entry => Assert.Equal(["even"], entry.Tags));
         Assert.True(inspector.Entries(most: 5) is { Entries.Count: 5, IsComplete: false });
         Assert.Equal(["product:29", "product:28"], inspector.Largest(2).Entries.Select(entry => entry.Key));
         await cache.RemoveByTagAsync("even");
         Assert.Empty(inspector.Entries(tag: "even").Entries);
+        Assert.Null(inspector.Find("product:2"));
         Assert.Throws<ArgumentOutOfRangeException>(() => inspector.Entries(most: 1001));
         Assert.Throws<ArgumentOutOfRangeException>(() => inspector.HotKeys(0));
     }

@@ -54,6 +54,17 @@ public sealed class DeadlineEdgeTests
     }
 
     [Fact]
+    public void Min_BothPassed_IsTheOneThatPassedFirst()
+    {
+        var clock = new ManualTimeProvider();
+        Deadline first = Deadline.After(Second, clock);
+        Deadline second = Deadline.After(2 * Second, clock);
+        clock.Advance(5 * Second);
+        Assert.Equal(first, Deadline.Min(first, second));
+        Assert.Equal(first, Deadline.Min(second, first));
+    }
+
+    [Fact]
     public void Limit_IsTheShorterOfTheTwo()
     {
         Deadline deadline = Deadline.After(2 * Second, new ManualTimeProvider());

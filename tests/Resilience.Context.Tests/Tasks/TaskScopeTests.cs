@@ -18,6 +18,43 @@ public sealed class TaskScopeTests
     }
 
     [Fact]
+    public async Task Join_AnotherThreadStartsATaskMeanwhile_WaitsForItToo()
+    {
+        for (int round = 0; round < 200; round++)
+        {
+            await using TaskScope group = TaskScope.Open();
+            var first = new TaskCompletionSource<int>();
+            var second = new TaskCompletionSource<int>();
+
+            // Runs on the thread that ends the first task, right after the scope has taken note that nothing runs any more: the join has been
+            // woken and is on its way.
+            Task<Task<int>> late = group.Run(first, static (first, _) => first.Task).ContinueWith(
+                _ => group.Run(second, static (second, _) => second.Task), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+            Task join = group.JoinAsync(TestContext.Current.CancellationToken);
+            first.SetResult(1);
+            Task<int> started;
+            try
+            {
+                started = await late;
+            }
+            catch (InvalidOperationException)
+            {
+                continue; // the join was quicker
+            }
+
+            for (int i = 0; i < 20; i++)
+            {
+                await Task.Yield(); // time in which a join that does not look again would return
+            }
+
+            Assert.False(join.IsCompleted);
+            second.SetResult(2);
+            await join;
+            Assert.Equal(2, await started);
+        }
+    }
+
+    [Fact]
     public async Task FailFast_FirstFailure_CancelsTheOthersAndIsThrown()
     {
         var running = new TaskCompletionSource();

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -29,6 +30,39 @@ public sealed class PriorityWiringTests
         AdmissionController admission = app.Services.GetRequiredService<AdmissionController>();
         Assert.Equal(1, admission.Count(expected, AdmissionResult.Admitted));
         Assert.Equal(1, Enum.GetValues<Priority>().Sum(priority => admission.Count(priority, AdmissionResult.Admitted)));
+    }
+
+    [Fact]
+    public async Task TrustedPeers_ChangedWhileItRuns_HoldForAdmissionToo()
+    {
+        await using WebApplication app = await StartAsync("10.0.0.0/8");
+        using HttpClient client = Client(app);
+        AdmissionController admission = app.Services.GetRequiredService<AdmissionController>();
+        await AskAsync(client, "/search", "bulk");
+        Assert.Equal(0, admission.Count(Priority.Bulk, AdmissionResult.Admitted));
+
+        await TrustAsync("127.0.0.0/8", "bulk", Priority.Bulk, heard: true);
+        await TrustAsync("127.0.0.1/8", "low", Priority.Low, heard: true); // wrong: the last good ones hold
+        await TrustAsync("10.0.0.0/8", "critical", Priority.Critical, heard: false);
+
+        async Task TrustAsync(string peers, string asked, Priority priority, bool heard)
+        {
+            ((IConfigurationRoot)app.Configuration)["Resilience:Context:TrustedPeers:0"] = peers;
+            ((IConfigurationRoot)app.Configuration).Reload();
+            for (int i = 0; i < 6_000; i++)
+            {
+                long before = admission.Count(priority, AdmissionResult.Admitted);
+                await AskAsync(client, "/search", asked);
+                if (admission.Count(priority, AdmissionResult.Admitted) > before == heard)
+                {
+                    return;
+                }
+
+                await Task.Delay(10, TestContext.Current.CancellationToken);
+            }
+
+            Assert.Fail($"With {peers} trusted, '{asked}' is{(heard ? " not" : "")} heard.");
+        }
     }
 
     [Fact]

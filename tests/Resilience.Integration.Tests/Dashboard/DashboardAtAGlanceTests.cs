@@ -31,6 +31,16 @@ public sealed class DashboardAtAGlanceTests(Browser browser) : IClassFixture<Bro
         Assert.Equal(0, await page.EvaluateAsync<int>("[...document.querySelectorAll('#glance strong')].filter(figure => figure.scrollWidth > figure.parentElement.clientWidth).length"));
         await dashboard.PictureAsync("dashboard-light");
 
+        // What happened in the cache that does without its shared tier, and one key of it.
+        await page.GetByRole(AriaRole.Button, new() { Name = "products", Exact = true }).ClickAsync();
+        await Expect(page.Locator("#cache-events")).ToContainTextAsync("the shared tier was lost");
+        await Expect(page.Locator("#cache-now")).ToContainTextAsync("shared tier");
+        await page.Locator("#cache-key").FillAsync("key-3");
+        await page.Keyboard.PressAsync("Enter");
+        await Expect(page.Locator("#cache-found")).ToContainTextAsync("In the local tier: made");
+        await dashboard.PictureAsync("dashboard-cache");
+        await page.Keyboard.PressAsync("Escape");
+
         await using DashboardPage dark = await browser.OpenAsync(shop.Site, "mira", "ops", width: 1360, height: 1100, scheme: ColorScheme.Dark);
         shop.Site.Tick();
         await Expect(Tile(dark.Page, "Fullest pool")).ToContainTextAsync("4/4");

@@ -5,7 +5,9 @@ namespace Resilience.Integration.Tests.Incidents;
 /// <summary>The pages of docs/incidents: whole, and what they tell the reader to look for is there.</summary>
 public sealed partial class IncidentPagesTests
 {
-    private static readonly string[] Sections = ["## What happened", "## Why", "## What the kit does", "## See it in your own service", "## Replay it"];
+    private const string Measured = "## Measured";
+
+    private static readonly string[] Sections = ["## What happened", "## Why", "## What the kit does", Measured, "## See it in your own service", "## Replay it"];
 
     private static readonly string Sources = string.Join('\n', Directory
         .EnumerateFiles(Path.Combine(Repository.Root, "src"), "*.cs", SearchOption.AllDirectories)
@@ -22,6 +24,7 @@ public sealed partial class IncidentPagesTests
         string page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "incidents", name));
 
         Assert.Equal(Sections, page.Split('\n').Where(static line => line.StartsWith("## ", StringComparison.Ordinal)));
+        Assert.Contains("| | without the kit | with the kit |\n|---|---|---|\n| ", page[page.IndexOf(Measured, StringComparison.Ordinal)..], StringComparison.Ordinal);
         Assert.Contains($"-- {Path.GetFileNameWithoutExtension(name)} ", page, StringComparison.Ordinal);
         Assert.All(MetricName().Matches(page).Select(static match => match.Groups[1].Value.TrimEnd('.')), static metric => Assert.Contains($"\"{metric}", Sources, StringComparison.Ordinal));
         Assert.All(LogEvent().Matches(page), static match =>

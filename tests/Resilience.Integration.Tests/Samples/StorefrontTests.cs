@@ -93,6 +93,39 @@ public sealed partial class StorefrontTests : IDisposable
     }
 
     [Fact]
+    public async Task Postgres_AwayAndNoStalePage_IsUnavailableAndComesBack()
+    {
+        await using PostgresServer postgres = await PostgresServer.StartNewAsync();
+        await using ChildProcess shop = Start("--urls", "http://127.0.0.1:0", "--Catalogue:Products=500", "--postgres", postgres.ConnectionString, "--Resilience:Caches:products:Guard:Enabled=false", AdmitAll);
+        using var client = new HttpClient { BaseAddress = Address(await shop.WaitForLineAsync("Now listening on", Patience)) };
+        Assert.Equal(HttpStatusCode.OK, (await PageAsync(client, 1)).Status);
+
+        await postgres.KillAsync();
+
+        // Pages that nobody has seen yet, and changes: there is nothing that could stand in for them. First broken connections, then no pool.
+        for (int id = 100; id < 140; id++)
+        {
+            (HttpStatusCode status, TimeSpan? retryAfter) = await PageAsync(client, id);
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, status);
+            Assert.True(retryAfter >= TimeSpan.FromSeconds(1));
+        }
+
+        using HttpResponseMessage order = await client.PostAsync(new Uri("/orders", UriKind.Relative), new StringContent("""{"productId":1,"quantity":1,"email":"a@example.org"}""", System.Text.Encoding.UTF8, "application/json"));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, order.StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await PageAsync(client, 1)).Status);
+        Assert.Contains(shop.Lines, static line => line.Contains("Requests are answered with 503 because of", StringComparison.Ordinal));
+        Assert.DoesNotContain(shop.Lines, static line => line.Contains("An unhandled exception", StringComparison.Ordinal));
+
+        await postgres.StartAsync();
+        long start = Stopwatch.GetTimestamp();
+        while ((await PageAsync(client, 200)).Status != HttpStatusCode.OK)
+        {
+            Assert.True(Stopwatch.GetElapsedTime(start) < Patience, $"no page {Patience} after the database is back");
+            await Task.Delay(50);
+        }
+    }
+
+    [Fact]
     public async Task Settings_CommentsSwitchedOffAndOn_TakesEffectWhileItServes()
     {
         await using ChildProcess shop = Start("--urls", "http://127.0.0.1:0");
@@ -136,6 +169,12 @@ public sealed partial class StorefrontTests : IDisposable
         Assert.Contains("2 settings are wrong", output, StringComparison.Ordinal);
         Assert.Contains("Resilience:Pools:shop:MaxSize = '0': must be from 1 to 65536", output, StringComparison.Ordinal);
         Assert.Contains("Resilience:Caches:products:Expiraton = '00:30:00': is not a setting; did you mean 'Expiration'?", output, StringComparison.Ordinal);
+    }
+
+    private static async Task<(HttpStatusCode Status, TimeSpan? RetryAfter)> PageAsync(HttpClient client, int id)
+    {
+        using HttpResponseMessage response = await client.GetAsync(new Uri($"/products/{id}", UriKind.Relative));
+        return (response.StatusCode, response.Headers.RetryAfter?.Delta);
     }
 
     private static async Task<HttpStatusCode> CommentsAsync(HttpClient client)

@@ -10,7 +10,7 @@ public sealed class HandOffTests
     [Fact]
     public async Task AcquireAndReturn_ParkedHandOff_AllocatesNothing()
     {
-        await using var pool = new ResourcePool<Resource>("test", new Factory(), new PoolOptions { MaxSize = 1, LeakThreshold = Timeout.InfiniteTimeSpan });
+        await using var pool = new ResourcePool<Resource>("test", new Factory(), new PoolOptions { MaxSize = 1, AcquireTimeout = TimeSpan.FromHours(1), LeakThreshold = Timeout.InfiniteTimeSpan });
         double bytes = await AllocationAssert.ProcessBytesPerOperationAsync(async operations =>
         {
             // On the thread pool: the test's own synchronisation context allocates for each continuation.

@@ -37,7 +37,7 @@ public sealed class LifecycleTests
     [Fact]
     public async Task ClearAsync_ReturnRacesClear_NoStaleResourceIsEverLeased()
     {
-        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 4 });
+        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 4, AcquireTimeout = Timeout.InfiniteTimeSpan });
         long cleared = 0;
         await new StressRunner { Workers = 4, MaxIterations = 20_000 }.RunAsync(async worker =>
         {
@@ -243,7 +243,7 @@ public sealed class LifecycleTests
         PoolLease<Resource> holder = await pool.AcquireAsync();
         Task<PoolLease<Resource>>[] waiting = [.. Enumerable.Range(0, 9).Select(_ => pool.AcquireAsync().AsTask())];
         pool.Resize(10);
-        PoolLease<Resource>[] leases = await Task.WhenAll(waiting).WaitAsync(TimeSpan.FromSeconds(10));
+        PoolLease<Resource>[] leases = await Task.WhenAll(waiting).WaitAsync(TimeSpan.FromMinutes(1));
         Assert.Equal(9, leases.Select(lease => lease.Resource.Id).Distinct().Count());
         foreach (PoolLease<Resource> lease in leases.Append(holder))
         {

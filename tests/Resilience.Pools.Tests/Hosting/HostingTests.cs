@@ -102,6 +102,30 @@ public sealed class HostingTests
     }
 
     [Fact]
+    public async Task Reload_KeyedPool_FeatureAndSizePerKeyAreInForce()
+    {
+        await using ServiceProvider services = Build(all => all.AddKeyedResourcePool<string, Resource>("smtp", _ => _ => _factory), ("Resilience:Pools:smtp:MaxSize", "4"));
+        var pool = services.GetRequiredKeyedService<KeyedResourcePool<string, Resource>>("smtp");
+        (await pool.AcquireAsync("a")).Dispose();
+        Assert.Null(pool.Feature);
+        foreach (IHostedLifecycleService service in services.GetServices<IHostedService>().OfType<IHostedLifecycleService>())
+        {
+            await service.StartingAsync(default);
+        }
+
+        IConfigurationRoot root = (IConfigurationRoot)services.GetRequiredService<IConfiguration>();
+        root["Resilience:Pools:smtp:MaxSize"] = "9";
+        root["Resilience:Pools:smtp:Feature"] = "mail";
+        root.Reload();
+        await Eventually.TrueAsync(() => pool.Feature == "mail" && pool.Snapshot("a")!.Limit == 9, "the reload");
+
+        // What gives way does so for the keys that are there and for those to come.
+        pool.YieldsToPriority = true;
+        (await pool.AcquireAsync("b")).Dispose();
+        Assert.Equal(9, pool.Snapshot("b")!.Limit);
+    }
+
+    [Fact]
     public async Task Health_DownLeakAndWaiting_AreTold()
     {
         var time = new ManualTimeProvider();

@@ -43,6 +43,24 @@ public sealed class LeakTests
         }
     }
 
+    /// <summary>Quick acquires do not read the clock: when a lease began is known roughly, and it is not called a leak before its time for that.</summary>
+    [Fact]
+    public async Task Leak_LeaseBeganBetweenSweeps_IsNotReportedTooSoonAndWithinHalfASecond()
+    {
+        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 1, LeakThreshold = TimeSpan.FromSeconds(10), LeakAction = LeakAction.Reclaim }, _time);
+        (await pool.AcquireAsync()).Dispose();
+        for (int milliseconds = 0; milliseconds < 500; milliseconds += 70)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(milliseconds));
+            PoolLease<Resource> lease = await pool.AcquireAsync();
+            _time.Advance(TimeSpan.FromMilliseconds(9_999));
+            Assert.True(lease.IsValid);
+            _time.Advance(TimeSpan.FromMilliseconds(501));
+            Assert.False(lease.IsValid);
+            (await pool.AcquireAsync()).Dispose();
+        }
+    }
+
     [Fact]
     public async Task Reclaim_CallerWaits_IsServedThoughTheLeakCameFirst()
     {
@@ -61,13 +79,34 @@ public sealed class LeakTests
     [Fact]
     public async Task Reclaim_RacesReturn_OneOfThemWins()
     {
-        await using var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 2, LeakThreshold = TimeSpan.FromMilliseconds(10), LeakAction = LeakAction.Reclaim });
-        await new StressRunner { Workers = 4 }.RunAsync(async worker =>
+        // Sweeps are 20 ms apart. Whoever holds on for 15 to 45 ms returns before one of them, after it, or with it.
+        var options = new PoolOptions { MaxSize = 2, LeakThreshold = TimeSpan.FromMilliseconds(10), LeakAction = LeakAction.Reclaim, AcquireTimeout = Timeout.InfiniteTimeSpan, CreateTimeout = TimeSpan.FromMinutes(10) };
+        var pool = new ResourcePool<Resource>("test", _factory, options, _time);
+        long clock = 0;
+        await new StressRunner { Workers = 5 }.RunAsync(async worker =>
         {
+            if (worker.Index == 0)
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(5));
+                Interlocked.Increment(ref clock);
+                await Task.Yield();
+                return;
+            }
+
             PoolLease<Resource> lease = await pool.AcquireAsync();
-            await Task.Delay(worker.Random.Next(5, 30));
+            long until = Interlocked.Read(ref clock) + worker.Random.Next(3, 10);
+            while (Interlocked.Read(ref clock) < until && !worker.IsStopping)
+            {
+                await Task.Yield();
+            }
+
             lease.Dispose();
         });
+
+        // One for certain, however little the run got done.
+        PoolLease<Resource> last = await pool.AcquireAsync();
+        _time.Advance(TimeSpan.FromMilliseconds(100));
+        last.Dispose();
         PoolSnapshot snapshot = pool.Snapshot();
         Assert.True(snapshot.Reclaims > 0);
         Assert.Equal(snapshot.Reclaims, snapshot.StaleReturns);

@@ -134,6 +134,11 @@ public sealed class StressRunner
                 for (; !IsOver && worker.Iteration < _settings.MaxIterations; worker.Iteration++)
                 {
                     await iteration(worker);
+                    if (worker.Iteration % 16 == 15)
+                    {
+                        // Iterations that never wait would keep their threads, and workers that the pool has no thread for would not run.
+                        await Task.Yield();
+                    }
                 }
             }
             catch (Exception exception)

@@ -3,7 +3,7 @@ using System.Collections.Concurrent;
 namespace Resilience.Incidents.Incidents.PoolReconnect;
 
 /// <summary>
-/// A pool as drivers have it: at most a hundred connections, a connect timeout, broken ones thrown away, a new one made by whoever needs
+/// A pool as drivers have it: some connections from the start and at most a hundred, a connect timeout, broken ones thrown away, a new one made by whoever needs
 /// it, and one retry for the request that met a broken one.
 /// </summary>
 /// <remarks>
@@ -15,6 +15,14 @@ internal sealed class Naive(Server server) : INode
 {
     private readonly ConcurrentStack<Server.Session> _idle = new();
     private readonly SemaphoreSlim _size = new(Fleet.PoolSize);
+
+    public async Task WarmUpAsync()
+    {
+        for (int i = 0; i < Fleet.MinPoolSize; i++)
+        {
+            _idle.Push(await server.ConnectAsync(CancellationToken.None));
+        }
+    }
 
     public async ValueTask ServeAsync(CancellationToken cancellationToken)
     {

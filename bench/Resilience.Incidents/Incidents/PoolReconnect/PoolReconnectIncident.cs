@@ -45,6 +45,8 @@ internal sealed class PoolReconnectIncident : Incident
                 services.Configure<PoolOptions>($"node{node}", static options =>
                 {
                     options.MaxSize = Fleet.PoolSize;
+                    options.MinIdle = Fleet.MinPoolSize;
+                    options.WarmUp = true;
                     options.AcquireTimeout = TimeSpan.FromSeconds(1);
                     options.CreateTimeout = Fleet.ConnectTimeout;
                     options.MaxConcurrentCreates = MaxConcurrentCreates;
@@ -62,6 +64,7 @@ internal sealed class PoolReconnectIncident : Incident
         PlotMark[] marks = [new(Down.TotalSeconds, "server down", Up.TotalSeconds)];
         return new IncidentResult()
             .Row("requests", IncidentResult.Number(before.All().Sent), IncidentResult.Number(after.All().Sent))
+            .Row("success before the server went down", IncidentResult.Percent(before.Slice(TimeSpan.Zero, Down).Success), IncidentResult.Percent(after.Slice(TimeSpan.Zero, Down).Success))
             .Row("success over all", IncidentResult.Percent(before.All().Success), IncidentResult.Percent(after.All().Success))
             .Row("most logins asked for at once, server back", IncidentResult.Number(naivePeak), IncidentResult.Number(kitPeak))
             .Row("logins asked for in all", IncidentResult.Number(naiveServer.Attempts), IncidentResult.Number(kitServer.Attempts))
@@ -80,6 +83,7 @@ internal sealed class PoolReconnectIncident : Incident
     {
         var timeline = new Timeline(plan);
         timeline.Watch("logins", () => server.TakePeak());
+        await Task.WhenAll(nodes.Select(static node => node.WarmUpAsync()));
         await new OpenLoop(timeline, async (arrival, gone) =>
             {
                 await nodes[arrival.Index % nodes.Length].ServeAsync(gone);

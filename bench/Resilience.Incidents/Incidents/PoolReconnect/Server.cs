@@ -113,6 +113,9 @@ internal sealed class Server
 /// <summary>One of several processes of the service, each with a pool of its own in front of the same server.</summary>
 internal interface INode
 {
+    /// <summary>Opens the connections that a pool keeps ready, before there is any load.</summary>
+    Task WarmUpAsync();
+
     ValueTask ServeAsync(CancellationToken cancellationToken);
 }
 
@@ -121,6 +124,9 @@ internal static class Fleet
     public const int Nodes = 6;
 
     public const int PoolSize = 100;
+
+    /// <summary>Connections that each pool opens when its process starts; more than the load needs while the server is well.</summary>
+    public const int MinPoolSize = 20;
 
     public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(1);
 }

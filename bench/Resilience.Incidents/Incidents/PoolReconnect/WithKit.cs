@@ -15,6 +15,9 @@ internal sealed class WithKit(ResourcePool<Server.Session> pool) : INode
             Validate = static (session, _) => ValueTask.FromResult(!session.IsBroken),
         };
 
+    /// <summary>Nothing to do: with <c>WarmUp</c> the host's start has waited for <c>MinIdle</c> connections.</summary>
+    public Task WarmUpAsync() => Task.CompletedTask;
+
     public ValueTask ServeAsync(CancellationToken cancellationToken) =>
         pool.RunAsync(static (session, _, token) => session.QueryAsync(token), 0, cancellationToken);
 }

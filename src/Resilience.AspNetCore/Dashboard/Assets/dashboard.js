@@ -1,3 +1,4 @@
+import { CacheDialog } from './caches.js';
 import { byId, mark, write } from './dom.js';
 import { Features } from './features.js';
 import { age } from './format.js';
@@ -13,7 +14,8 @@ const glance = new Glance();
 const pressure = new Pressure();
 const admission = new Admission();
 const pools = new Pools();
-const caches = new Caches();
+const cacheDialog = new CacheDialog();
+const caches = new Caches((name, opener) => cacheDialog.open(name, opener));
 const scopes = new Scopes();
 const audit = new Audit();
 const connection = byId('connection');
@@ -43,6 +45,7 @@ const stream = new Stream('events', {
     admission.take(figures.admission);
     pools.take(figures.pools);
     caches.take(figures.caches);
+    cacheDialog.take(figures.caches, now);
     scopes.take(figures.scopes);
     features.tick(now);
   },

@@ -160,6 +160,7 @@ export class Pools {
 export class Caches {
   #all = [];
   #filter = '';
+  #onOpen;
   #list = new KeyedList(document.querySelector('table.caches tbody'), () => {
     const cells = {};
     const root = node('tr');
@@ -180,7 +181,8 @@ export class Caches {
     cell('tier', 'shared tier', false);
     cell('guard', 'guard', false);
     cells.name.setAttribute('role', 'rowheader');
-    const name = node('span');
+    const name = node('button', { type: 'button', class: 'plain', 'aria-haspopup': 'dialog' });
+    name.addEventListener('click', () => this.#onOpen(name.textContent, name));
     const first = node('span', { class: 'pill', 'data-tone': 'warn', title: 'Its feature is lowered: stale copies are served first, loads run in the background.' }, 'stale first');
     cells.name.append(name, ' ', first);
     const spark = new Spark();
@@ -217,7 +219,8 @@ export class Caches {
     };
   });
 
-  constructor() {
+  constructor(onOpen) {
+    this.#onOpen = onOpen;
     byId('caches-filter').addEventListener('input', event => {
       this.#filter = event.target.value.trim().toLowerCase();
       this.#render();

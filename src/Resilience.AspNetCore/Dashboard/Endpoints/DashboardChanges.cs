@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Numerics;
 using System.Security.Claims;
-using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
@@ -23,7 +22,6 @@ internal sealed class DashboardChanges(
     public const int MinReason = 3;
     public const int MaxReason = 200;
 
-    private const int MaxBody = 4096;
     private const int MaxUser = 100;
     private long _refusals;
 
@@ -38,12 +36,12 @@ internal sealed class DashboardChanges(
 
         if (!DashboardHeaders.IsSameOrigin(context.Request))
         {
-            return RefuseAsync(context, StatusCodes.Status403Forbidden, new RefusalMessage("The request comes from another site."));
+            return DashboardBody.RefuseAsync(context, StatusCodes.Status403Forbidden, new RefusalMessage("The request comes from another site."));
         }
 
         if (degradation is null)
         {
-            return RefuseAsync(context, StatusCodes.Status404NotFound, new RefusalMessage("Degradation is not registered: there is nothing to switch."));
+            return DashboardBody.RefuseAsync(context, StatusCodes.Status404NotFound, new RefusalMessage("Degradation is not registered: there is nothing to switch."));
         }
 
         string? session = context.Request.Cookies[SessionCookie];
@@ -61,7 +59,7 @@ internal sealed class DashboardChanges(
             });
         }
 
-        return WriteAsync(context, new TokenMessage(tokens.Issue(session!, Identity(context.User)), NameOf(context.User), MaxMinutes()), DashboardJson.Default.TokenMessage);
+        return DashboardBody.WriteAsync(context, new TokenMessage(tokens.Issue(session!, Identity(context.User)), NameOf(context.User), MaxMinutes()), DashboardJson.Default.TokenMessage);
     }
 
     public Task OverrideAsync(HttpContext context) => ChangeAsync(context, DashboardJson.Default.OverrideRequest, OverrideAsync);
@@ -115,15 +113,15 @@ internal sealed class DashboardChanges(
         if (Distrust(context) is { } distrust)
         {
             Log(distrust.Message.Problem);
-            await RefuseAsync(context, distrust.Status, distrust.Message).ConfigureAwait(false);
+            await DashboardBody.RefuseAsync(context, distrust.Status, distrust.Message).ConfigureAwait(false);
         }
-        else if (await ReadAsync(context, type).ConfigureAwait(false) is not { } request)
+        else if (await DashboardBody.ReadAsync(context, type).ConfigureAwait(false) is not { } request)
         {
-            await RefuseAsync(context, StatusCodes.Status400BadRequest, new("The body is no valid request of at most 4 KiB.")).ConfigureAwait(false);
+            await DashboardBody.RefuseAsync(context, StatusCodes.Status400BadRequest, new("The body is no valid request of at most 4 KiB.")).ConfigureAwait(false);
         }
         else if (context.Request.RouteValues["name"] is not string name || !Feature.TryGet(name, out Feature? feature))
         {
-            await RefuseAsync(context, StatusCodes.Status404NotFound, new("No feature has this name.")).ConfigureAwait(false);
+            await DashboardBody.RefuseAsync(context, StatusCodes.Status404NotFound, new("No feature has this name.")).ConfigureAwait(false);
         }
         else
         {
@@ -137,7 +135,7 @@ internal sealed class DashboardChanges(
         {
             if (await apply().ConfigureAwait(false) is { } problem)
             {
-                await RefuseAsync(context, StatusCodes.Status400BadRequest, problem).ConfigureAwait(false);
+                await DashboardBody.RefuseAsync(context, StatusCodes.Status400BadRequest, problem).ConfigureAwait(false);
                 return;
             }
         }
@@ -145,7 +143,7 @@ internal sealed class DashboardChanges(
         {
             // What makes a feature do more must be written down and shared first; the operator has to know that it was not.
             DashboardLog.ChangeFailed(logger, exception);
-            await RefuseAsync(context, StatusCodes.Status503ServiceUnavailable, new($"Nothing changed: it could not be written down ({exception.GetType().Name}). The log has the reason.")).ConfigureAwait(false);
+            await DashboardBody.RefuseAsync(context, StatusCodes.Status503ServiceUnavailable, new($"Nothing changed: it could not be written down ({exception.GetType().Name}). The log has the reason.")).ConfigureAwait(false);
             return;
         }
 
@@ -161,26 +159,6 @@ internal sealed class DashboardChanges(
             : !request.HasJsonContentType() ? (StatusCodes.Status415UnsupportedMediaType, new("The body must be application/json."))
             : !tokens.IsValid(request.Headers[TokenHeader], request.Cookies[SessionCookie], Identity(context.User)) ? (StatusCodes.Status400BadRequest, new("The token is missing, too old or somebody else's: fetch a new one.", "token"))
             : null;
-    }
-
-    private static async ValueTask<TRequest?> ReadAsync<TRequest>(HttpContext context, JsonTypeInfo<TRequest> type)
-        where TRequest : class
-    {
-        byte[] body = new byte[MaxBody + 1];
-        int length = await context.Request.Body.ReadAtLeastAsync(body, body.Length, throwOnEndOfStream: false, context.RequestAborted).ConfigureAwait(false);
-        if (length > MaxBody)
-        {
-            return null;
-        }
-
-        try
-        {
-            return JsonSerializer.Deserialize(body.AsSpan(0, length), type);
-        }
-        catch (JsonException)
-        {
-            return null;
-        }
     }
 
     /// <summary>A reason is one line of some words: it stands in logs and on the page.</summary>
@@ -212,13 +190,4 @@ internal sealed class DashboardChanges(
             DashboardLog.Refused(logger, count, problem);
         }
     }
-
-    private static Task RefuseAsync(HttpContext context, int status, RefusalMessage message)
-    {
-        context.Response.StatusCode = status;
-        return WriteAsync(context, message, DashboardJson.Default.RefusalMessage);
-    }
-
-    private static Task WriteAsync<T>(HttpContext context, T message, JsonTypeInfo<T> type) =>
-        context.Response.WriteAsJsonAsync(message, type, cancellationToken: context.RequestAborted);
 }

@@ -18,6 +18,9 @@ namespace Resilience.AspNetCore.Dashboard;
 [JsonSerializable(typeof(OverrideRequest))]
 [JsonSerializable(typeof(RestoreRequest))]
 [JsonSerializable(typeof(RefusalMessage))]
+[JsonSerializable(typeof(CacheEventFigures[]))]
+[JsonSerializable(typeof(LookRequest))]
+[JsonSerializable(typeof(LookMessage))]
 internal sealed partial class DashboardJson : JsonSerializerContext;
 
 /// <summary>Begins a stream.</summary>
@@ -44,3 +47,34 @@ internal sealed record RestoreRequest(string? Reason);
 /// <param name="Problem">In words.</param>
 /// <param name="Field">Which field of the request is wrong: <c>state</c>, <c>minutes</c>, <c>reason</c> or <c>token</c>; none when it is something else.</param>
 internal sealed record RefusalMessage(string Problem, string? Field = null);
+
+/// <summary>Something that happened in a cache. Key and tag are there only for those who may see them, the failure is a type's name.</summary>
+internal sealed record CacheEventFigures(string Kind, DateTimeOffset At, string? Failure, string? Key, string? Tag);
+
+/// <summary>Asks for what is known of a cache and, if one is given, of a key in it.</summary>
+internal sealed record LookRequest(string? Cache, string? Key);
+
+/// <summary>What is known of a cache and of a key in it, without its value.</summary>
+internal sealed record LookMessage
+{
+    /// <summary>Whether keys that nobody has given may be shown.</summary>
+    public required bool ShowsKeys { get; init; }
+
+    /// <summary>The key's entry in the local tier; <see langword="null"/> when there is none.</summary>
+    public required CacheEntryFigures? Entry { get; init; }
+
+    /// <summary>What happened to the key lately, newest first.</summary>
+    public required IReadOnlyList<CacheEventFigures> Events { get; init; }
+
+    /// <summary>The keys that are hit most.</summary>
+    public required IReadOnlyList<HotKeyFigures> HotKeys { get; init; }
+
+    /// <summary>Entries whose keys begin with the one that was given.</summary>
+    public required IReadOnlyList<CacheEntryFigures> Alike { get; init; }
+}
+
+/// <summary>An entry of a local tier.</summary>
+internal sealed record CacheEntryFigures(string Key, long Weight, double AgeSeconds, double FreshForSeconds, bool IsAbsent, IReadOnlyList<string> Tags);
+
+/// <summary>A key that is hit often, and its share of the hits.</summary>
+internal sealed record HotKeyFigures(string Key, double Share);
