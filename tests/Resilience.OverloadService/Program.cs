@@ -1,15 +1,20 @@
 using System.Diagnostics;
+using System.Net;
 using Resilience.Context;
 using Resilience.Degrade;
+using Resilience.OverloadService;
 
 // A service that tests start as a child process to overload it: each request costs some processor time and waits for something slow.
-// Arguments: --admission true|false --cpu-ms N --io-ms N --watch true, and any setting of the kit. With --watch a thread of its own tells every 100 ms how late
-// the last sample was, how late this thread itself is, and how hard the thread pool presses: under starvation nobody answers a request.
+// Arguments: --admission true|false --cpu-ms N --io-ms N --watch true --stages true, and any setting of the kit. With --watch a thread of its own tells every
+// 100 ms how late the last sample was, how late this thread itself is, and how hard the thread pool presses: under starvation nobody answers a request.
+// With --stages one tells every second how far the requests of that second have come.
 WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(args);
 builder.Logging.ClearProviders();
-builder.WebHost.UseUrls("http://127.0.0.1:0");
+var stages = new Stages();
+builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Use(stages.CountConnection)));
 builder.Services.AddDegradation().AddSystemSignals().AddAdmission();
 WebApplication app = builder.Build();
+app.Use(stages.CountRequest);
 app.UseRouting();
 if (builder.Configuration.GetValue("admission", true))
 {
@@ -54,14 +59,20 @@ if (builder.Configuration.GetValue("watch", false))
     new Thread(() => Watch(app.Services.GetRequiredService<PressureMonitor>(), blocked)) { IsBackground = true, Priority = ThreadPriority.AboveNormal }.Start();
 }
 
+if (builder.Configuration.GetValue("stages", false))
+{
+    new Thread(() => stages.Tell(app.Services.GetRequiredService<AdmissionController>())) { IsBackground = true, Priority = ThreadPriority.AboveNormal }.Start();
+}
+
 await app.RunAsync();
 
-async Task<string> WorkAsync()
+async Task WorkAsync(HttpContext context)
 {
     Burn(turns / 2);
     await Task.Delay(io);
     Burn(turns / 2);
-    return "done";
+    context.Response.ContentLength = 4; // so that the caller can use its connection again
+    await context.Response.Body.WriteAsync("done"u8.ToArray());
 }
 
 static void Watch(PressureMonitor pressure, ManualResetEventSlim release)

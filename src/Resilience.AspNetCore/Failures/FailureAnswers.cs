@@ -33,14 +33,25 @@ internal sealed class FailureAnswers(
             return null;
         }
 
-        Failure? failure = exception is OperationCanceledException && scope?.Cause == ScopeCause.Deadline ? Failure.Deadline : Failure.Of(exception);
+        bool isLate = scope?.Cause == ScopeCause.Deadline;
+        Failure? failure = exception is OperationCanceledException && isLate ? Failure.Deadline : Failure.Of(exception);
         if (failure == Failure.Deadline)
         {
             return failure;
         }
 
-        return !settings.Current.Answer ? null
-            : failure ?? (Array.Exists(_rules, isUnavailable => isUnavailable(exception)) ? Failure.Unavailable(exception.GetType().Name) : null);
+        if (!settings.Current.Answer)
+        {
+            return null;
+        }
+
+        if (failure is null && Array.Exists(_rules, isUnavailable => isUnavailable(exception)))
+        {
+            failure = Failure.Unavailable(exception.GetType().Name);
+        }
+
+        // Nobody waits any more for what was not there in time: that is what the caller has to know.
+        return failure is not null && isLate ? Failure.Deadline : failure;
     }
 
     /// <summary>Answers for an exception, counts it, and logs it unless that was done lately.</summary>

@@ -4,14 +4,23 @@ using System.Runtime.InteropServices;
 
 namespace Resilience.Degrade;
 
-/// <summary>Counters that many threads add to and one thread drains, spread over cache lines by processor so that adding does not contend.</summary>
+/// <summary>Counters that many threads add to and few read, spread over cache lines by processor so that adding does not contend.</summary>
 internal sealed class AdmissionCells
 {
-    /// <summary>Successes and the sum of their milliseconds share one word, so that both take one instruction: 20 bits count, 43 bits sum.</summary>
-    private const int CountBits = 20;
+    /// <summary>Successes and the sum of their milliseconds share one word, so that both take one instruction: 24 bits count, 39 bits sum.</summary>
+    private const int CountBits = 24;
 
+    private const int Priorities = 4;
+
+    /// <summary>The lane of those that a dry run let in: they teach like the others and were counted as refused when they came.</summary>
+    private const int Spared = Priorities;
+
+    private readonly Lock _gathering = new(); // guards _done, _passed and _passedMs, and the emptying of the cells
+    private readonly long[] _done = new long[Priorities];
     private readonly Cell[] _cells;
     private readonly int _mask;
+    private long _passed;
+    private long _passedMs;
 
     public AdmissionCells()
     {
@@ -26,7 +35,7 @@ internal sealed class AdmissionCells
         get
         {
             long total = 0;
-            for (int priority = 0; priority < 4; priority++)
+            for (int priority = 0; priority < Priorities; priority++)
             {
                 total += Total((Priority)priority, AdmissionResult.RefusedByLoad);
             }
@@ -41,34 +50,75 @@ internal sealed class AdmissionCells
     /// <summary>Takes out what has passed since the last call.</summary>
     public (long Count, double SumMs) Drain()
     {
-        long count = 0;
-        long sum = 0;
-        foreach (ref Cell cell in _cells.AsSpan())
+        lock (_gathering)
         {
-            long packed = Interlocked.Exchange(ref cell.Passed, 0);
-            count += packed & ((1L << CountBits) - 1);
-            sum += packed >> CountBits;
+            GatherUnderLock();
+            (long count, long sum) = (_passed, _passedMs);
+            (_passed, _passedMs) = (0, 0);
+            return (count, sum);
         }
-
-        return (count, sum);
     }
 
-    /// <summary>How many there were since the start.</summary>
+    /// <summary>How many there were since the start; of the admitted, how many have left.</summary>
     public long Total(Priority priority, AdmissionResult result)
     {
         long total = 0;
+        if (result == AdmissionResult.Admitted)
+        {
+            lock (_gathering)
+            {
+                GatherUnderLock();
+                total = _done[(int)priority & 3];
+            }
+        }
+
         foreach (ref Cell cell in _cells.AsSpan())
         {
-            total += Volatile.Read(ref cell.Counters[Index(priority, result)]);
+            total += result == AdmissionResult.Admitted ? Volatile.Read(ref cell.Ignored[(int)priority & 3]) : Volatile.Read(ref cell.Refused[Index(priority, result)]);
         }
 
         return total;
     }
 
-    private static int Index(Priority priority, AdmissionResult result) => ((int)result * 4) + ((int)priority & 3);
+    private static int Index(Priority priority, AdmissionResult result) => (((int)result - 1) * Priorities) + ((int)priority & 3);
 
-    [InlineArray(12)]
-    internal struct Counters
+    private void GatherUnderLock()
+    {
+        foreach (ref Cell cell in _cells.AsSpan())
+        {
+            for (int lane = 0; lane <= Spared; lane++)
+            {
+                if (Volatile.Read(ref cell.Passed[lane]) == 0)
+                {
+                    continue;
+                }
+
+                long packed = Interlocked.Exchange(ref cell.Passed[lane], 0);
+                long count = packed & ((1L << CountBits) - 1);
+                _passed += count;
+                _passedMs += packed >> CountBits;
+                if (lane != Spared)
+                {
+                    _done[lane] += count;
+                }
+            }
+        }
+    }
+
+    [InlineArray(Priorities + 1)]
+    internal struct PassedLanes
+    {
+        private long _first;
+    }
+
+    [InlineArray(Priorities)]
+    internal struct IgnoredCounts
+    {
+        private long _first;
+    }
+
+    [InlineArray(2 * Priorities)]
+    internal struct RefusedCounts
     {
         private long _first;
     }
@@ -76,14 +126,24 @@ internal sealed class AdmissionCells
     [StructLayout(LayoutKind.Sequential, Size = 256)]
     internal struct Cell
     {
-        internal long Passed;
-        internal Counters Counters;
+        internal PassedLanes Passed;
+        internal IgnoredCounts Ignored;
+        internal RefusedCounts Refused;
 
         /// <summary>How many were inside when this processor last looked: a hint, written without care.</summary>
         internal int SeenInside;
 
-        public void Pass(long milliseconds) => Interlocked.Add(ref Passed, (Math.Clamp(milliseconds, 0, 1L << 22) << CountBits) | 1);
+        public void Pass(in AdmissionTicket ticket, long milliseconds) =>
+            Interlocked.Add(ref Passed[ticket.IsSpared ? Spared : (int)ticket.Priority & 3], (Math.Clamp(milliseconds, 0, 1L << 20) << CountBits) | 1);
 
-        public void Count(Priority priority, AdmissionResult result) => Interlocked.Increment(ref Counters[Index(priority, result)]);
+        public void Ignore(in AdmissionTicket ticket)
+        {
+            if (!ticket.IsSpared)
+            {
+                Interlocked.Increment(ref Ignored[(int)ticket.Priority & 3]);
+            }
+        }
+
+        public void Refuse(Priority priority, AdmissionResult result) => Interlocked.Increment(ref Refused[Index(priority, result)]);
     }
 }

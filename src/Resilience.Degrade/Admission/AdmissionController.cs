@@ -14,14 +14,17 @@ public sealed class AdmissionController : ITickListener
 {
     private const int Nobody = int.MaxValue;
 
+    /// <summary>The lower half of the word counts all that are inside, the upper half the critical ones among them: one instruction changes both.</summary>
+    private const int CriticalShift = 32;
+
     private readonly AdmissionCells _cells = new();
     private readonly CoarseClock _clock;
     private readonly HybridLimit _hybrid;
+    private readonly AdmissionPace _pace = new();
     private readonly Func<double> _cores;
     private readonly LiveSettings<DegradeSettings> _live;
     private Limits _limits;
     private PaddedCounter _inside;
-    private PaddedCounter _criticalInside;
     private GatheredSample _gathered;
     private long _longestWaitMs;
     private long _refusedBefore;
@@ -37,7 +40,7 @@ public sealed class AdmissionController : ITickListener
     }
 
     /// <summary>How many are inside.</summary>
-    public int Inside => Volatile.Read(ref _inside.Value);
+    public int Inside => (int)Volatile.Read(ref _inside.Value);
 
     /// <summary>Whether the process is taken to be overloaded at the moment.</summary>
     public bool IsHot { get; private set; }
@@ -49,7 +52,7 @@ public sealed class AdmissionController : ITickListener
     /// <param name="priority">The priority.</param>
     public int LimitOf(Priority priority) => (int)priority >= Volatile.Read(ref _limits.RefusedFrom) ? 0 : Volatile.Read(ref Limit(priority));
 
-    /// <summary>How many have come and been answered so since the start.</summary>
+    /// <summary>How many have come and been answered so since the start. Those that were admitted are counted when they leave.</summary>
     /// <param name="priority">The priority.</param>
     /// <param name="result">The answer.</param>
     public long Count(Priority priority, AdmissionResult result) => _cells.Total(priority, result);
@@ -61,25 +64,24 @@ public sealed class AdmissionController : ITickListener
     {
         ref AdmissionCells.Cell own = ref _cells.Own;
         AdmissionResult result = (int)priority >= Volatile.Read(ref _limits.RefusedFrom) ? AdmissionResult.RefusedByPressure
-            : TryTakePlace(priority, ref own.SeenInside) ? AdmissionResult.Admitted
+            : _pace.Allows(priority) && TryTakePlace(priority, ref own.SeenInside) ? AdmissionResult.Admitted
             : AdmissionResult.RefusedByLoad;
-        own.Count(priority, result);
+        bool isSpared = false;
         if (result != AdmissionResult.Admitted)
         {
+            own.Refuse(priority, result);
             if (!Volatile.Read(ref _limits.IsDry))
             {
                 ticket = default;
                 return result;
             }
 
-            Interlocked.Increment(ref _inside.Value);
-            if (priority == Priority.Critical)
-            {
-                Interlocked.Increment(ref _criticalInside.Value);
-            }
+            Interlocked.Add(ref _inside.Value, Place(priority));
+            isSpared = true;
         }
 
-        ticket = new AdmissionTicket(_clock.Milliseconds, priority);
+        _pace.Take();
+        ticket = new AdmissionTicket(_clock.Milliseconds, priority, isSpared);
         return AdmissionResult.Admitted;
     }
 
@@ -94,15 +96,14 @@ public sealed class AdmissionController : ITickListener
         }
 
         ref AdmissionCells.Cell own = ref _cells.Own;
-        own.SeenInside = Interlocked.Decrement(ref _inside.Value);
-        if (ticket.IsCritical)
-        {
-            Interlocked.Decrement(ref _criticalInside.Value);
-        }
-
+        own.SeenInside = (int)Interlocked.Add(ref _inside.Value, -Place(ticket.Priority));
         if (outcome == AdmissionOutcome.Success)
         {
-            own.Pass(_clock.Milliseconds - ticket.EnteredAt);
+            own.Pass(ticket, _clock.Milliseconds - ticket.EnteredAt);
+        }
+        else
+        {
+            own.Ignore(ticket);
         }
     }
 
@@ -127,44 +128,38 @@ public sealed class AdmissionController : ITickListener
         }
     }
 
+    private static long Place(Priority priority) => priority == Priority.Critical ? (1L << CriticalShift) + 1 : 1;
+
     private bool TryTakePlace(Priority priority, ref int seen)
     {
         // While it is full the counter is looked at before it is written: the refused, of whom there are most then, only share a cache line that is read.
         // While it is not, the look itself would cost as much as the write: that there is room is taken from this processor's last look.
         int limit = Volatile.Read(ref Limit(priority));
-        bool entered = false;
-        if (seen < limit || (seen = Volatile.Read(ref _inside.Value)) < limit)
+        long place = Place(priority);
+        if (seen >= limit)
         {
-            int inside = Interlocked.Increment(ref _inside.Value);
-            entered = inside <= limit;
-            seen = inside;
-            if (!entered)
+            long now = Volatile.Read(ref _inside.Value);
+            seen = (int)now;
+            if (!HasRoom(priority, now + place, limit))
             {
-                Interlocked.Decrement(ref _inside.Value);
+                return false;
             }
         }
 
-        if (priority != Priority.Critical)
-        {
-            return entered;
-        }
-
-        // The lane: critical work counts for itself too, and comes in as long as there is little of it.
-        int lane = Interlocked.Increment(ref _criticalInside.Value);
-        if (entered)
+        long inside = Interlocked.Add(ref _inside.Value, place);
+        seen = (int)inside;
+        if (HasRoom(priority, inside, limit))
         {
             return true;
         }
 
-        if (lane <= Volatile.Read(ref _limits.CriticalLane))
-        {
-            Interlocked.Increment(ref _inside.Value);
-            return true;
-        }
-
-        Interlocked.Decrement(ref _criticalInside.Value);
+        Interlocked.Add(ref _inside.Value, -place);
         return false;
     }
+
+    /// <summary>Whether the last to come may stay. Critical work has a lane besides: it comes in as long as there is little of it, however many others there are.</summary>
+    private bool HasRoom(Priority priority, long inside, int limit) =>
+        (int)inside <= limit || (priority == Priority.Critical && (int)(inside >> CriticalShift) <= Volatile.Read(ref _limits.CriticalLane));
 
     void ITickListener.Tick(in SystemSample sample, PressureLevel refusal, double memory)
     {
@@ -176,6 +171,7 @@ public sealed class AdmissionController : ITickListener
             long refused = _cells.RefusedByLoad;
             _hybrid.Tick(whole, wait, passed, rtSum, refused - _refusedBefore, settings, _cores());
             _refusedBefore = refused;
+            _pace.Refill(settings.Enabled ? _hybrid.Pace : double.PositiveInfinity, _hybrid.PaceShare, whole.ElapsedMs);
         }
 
         Publish(refusal, memory, settings);
@@ -272,6 +268,6 @@ public sealed class AdmissionController : ITickListener
     private struct PaddedCounter
     {
         [FieldOffset(128)]
-        public int Value;
+        public long Value;
     }
 }

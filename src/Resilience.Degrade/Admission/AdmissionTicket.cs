@@ -30,16 +30,20 @@ public enum AdmissionOutcome
 [StructLayout(LayoutKind.Auto)]
 public readonly struct AdmissionTicket
 {
-    internal AdmissionTicket(long enteredAt, Priority priority)
+    internal AdmissionTicket(long enteredAt, Priority priority, bool isSpared)
     {
         EnteredAt = enteredAt;
         IsCounted = true;
-        IsCritical = priority == Priority.Critical;
+        Priority = priority;
+        IsSpared = isSpared;
     }
 
     internal long EnteredAt { get; }
 
+    internal Priority Priority { get; }
+
     internal bool IsCounted { get; }
 
-    internal bool IsCritical { get; }
+    /// <summary>Whether it was counted as refused and let in all the same, by a dry run.</summary>
+    internal bool IsSpared { get; }
 }

@@ -10,10 +10,12 @@ namespace Resilience.Degrade;
 /// stays long, and no garbage collection to explain it) the cap is twice what Little's law asks for at the best throughput and the shortest response
 /// time. That response time is nearly frozen: it may rise by 0.1 % a tick, which bounds the drift that limiters have which learn it under load,
 /// and still follows a service that has become slower for good.
-/// Three things were added to what was compared. Refusals at the ceiling with busy processors, or with a queue, mean "hot" at once: the average would need
+/// Four things were added to what was compared. Refusals at the ceiling with busy processors, or with a queue, mean "hot" at once: the average would need
 /// six ticks, in which the ceiling refuses critical work like any other, and would never say so where neighbours take the processors. A relapse makes
 /// the next calm last longer, because then it was the cap that kept things calm. And critical work has a lane of its own: it comes in while
-/// the surplus that was admitted before is still being worked off, and is bounded all the same.
+/// the surplus that was admitted before is still being worked off, and is bounded all the same. And while arrivals wait for a thread in front of the door, the
+/// rate of admissions is bounded besides, as far as it takes for that wait to be short: the comparison shared the processors between work and refusals,
+/// but on a thread pool work runs to its end, and the refused grow older than anybody waits. That the wait decides is DAGOR's idea.
 /// Pure maths; not thread-safe: the sampling thread's own.
 /// </remarks>
 internal sealed class HybridLimit(double cores)
@@ -33,6 +35,14 @@ internal sealed class HybridLimit(double cores)
     internal const double LaneSlack = 3;
     internal const long GcShadowMs = 1_000;
     internal const int SamplesPerRt = 10;
+    internal const double DoorWaitMs = 100;
+    internal const double FirstPace = 0.85;
+    internal const double PaceCut = 0.97;
+    internal const double PaceRise = 1.015;
+    internal const double LeastPace = 0.1;
+    internal const double MostPace = 1.5;
+    internal const double PaceDamping = 0.25;
+    internal const double LeastPaceShare = 0.3;
 
     private readonly double[] _passes = new double[WindowTicks];
     private readonly double[] _ticks = new double[WindowTicks];
@@ -41,6 +51,8 @@ internal sealed class HybridLimit(double cores)
     private double _cpu;
     private double _rtSum;
     private long _rtCount;
+    private double _lastPass;
+    private double _lastDoorWait;
     private long _gcUntil = long.MinValue;
     private long _queuedSince = long.MinValue;
     private int _calmTicks;
@@ -56,6 +68,12 @@ internal sealed class HybridLimit(double cores)
 
     /// <summary>The shortest mean response time, in milliseconds; 0 until it is known.</summary>
     public double MinRt { get; private set; }
+
+    /// <summary>How many may come in per second while arrivals wait in front of the door; infinite while they do not.</summary>
+    public double Pace { get; private set; } = double.PositiveInfinity;
+
+    /// <summary>The share of <see cref="Pace"/> that holds for the next tick: less while what waits already is worked off.</summary>
+    public double PaceShare { get; private set; } = 1;
 
     /// <summary>The CPU average.</summary>
     public double CpuAverage => _cpu;
@@ -104,6 +122,7 @@ internal sealed class HybridLimit(double cores)
         LearnThroughput(passed, sample.ElapsedMs);
         LearnResponseTime(passed, rtSumMs);
         Decide(sample, queueWaitMs, refused, settings);
+        SetPace(sample, settings);
     }
 
     private void LearnThroughput(long passed, double elapsedMs)
@@ -122,6 +141,7 @@ internal sealed class HybridLimit(double cores)
         // A window that has only begun would turn the first few requests into a high rate.
         double perSecond = sum * 1000 / Math.Max(span, 1000);
         MaxPass = Math.Max(MaxPass * PassDecayPerTick, perSecond);
+        _lastPass = perSecond;
     }
 
     private void LearnResponseTime(long passed, double rtSumMs)
@@ -163,13 +183,42 @@ internal sealed class HybridLimit(double cores)
         }
         else if (IsHot)
         {
-            _calmTicks = !pressed && _cpu < settings.ColdCpu ? _calmTicks + 1 : 0;
+            // Where the rate is bounded and still refuses, it is the bound that keeps the processors calm.
+            bool isCalm = !pressed && _cpu < settings.ColdCpu && (refused == 0 || double.IsPositiveInfinity(Pace));
+            _calmTicks = isCalm ? _calmTicks + 1 : 0;
             IsHot = _calmTicks < _coldTicks;
             _sinceCold = 0;
         }
         else if (_sinceCold < int.MaxValue)
         {
             _sinceCold++;
+        }
+    }
+
+    private void SetPace(in SystemSample sample, AdmissionSettings settings)
+    {
+        if (!IsHot)
+        {
+            Pace = double.PositiveInfinity;
+            return;
+        }
+
+        // The rate is what integrates; the share damps it, for the queue itself integrates what comes in too much.
+        double wait = sample.QueueWaitMs;
+        double target = Math.Max(DoorWaitMs, settings.HotQueueWait.TotalMilliseconds);
+        bool grows = wait > target && wait >= _lastDoorWait && sample.NowMs >= _gcUntil;
+        _lastDoorWait = wait;
+        PaceShare = Math.Clamp(1 + (PaceDamping * (1 - (wait / target))), LeastPaceShare, 1);
+        if (double.IsPositiveInfinity(Pace))
+        {
+            Pace = grows ? Math.Max(LeastPace * MaxPass, FirstPace * _lastPass) : Pace;
+            return;
+        }
+
+        Pace = Math.Max(LeastPace * MaxPass, Pace * (grows ? PaceCut : wait < target / 2 ? PaceRise : 1));
+        if (Pace > MostPace * MaxPass)
+        {
+            Pace = double.PositiveInfinity;
         }
     }
 

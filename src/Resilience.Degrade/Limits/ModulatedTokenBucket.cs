@@ -12,6 +12,8 @@ public sealed class ModulatedTokenBucket : RateLimiter
     /// <summary>A token that is short by no more than the rounding of its sum is a token.</summary>
     private const double Rounding = 1e-6;
 
+    private const long NotFull = long.MinValue;
+
     private static readonly RefusedLease Granted = new(null, isAcquired: true);
 
     private readonly Lock _lock = new(); // guards all fields below it
@@ -21,6 +23,7 @@ public sealed class ModulatedTokenBucket : RateLimiter
     private double _burst;
     private double _tokens;
     private long _filledAt;
+    private long _fullSince;
     private long _succeeded;
     private long _failed;
 
@@ -40,7 +43,7 @@ public sealed class ModulatedTokenBucket : RateLimiter
         _tokens = burst;
         _pressure = pressure;
         _time = timeProvider ?? TimeProvider.System;
-        _filledAt = _time.GetTimestamp();
+        _fullSince = _filledAt = _time.GetTimestamp();
     }
 
     /// <summary>The rate while nothing presses, in permits per second; above 0. What has been earned before a change stays.</summary>
@@ -84,11 +87,12 @@ public sealed class ModulatedTokenBucket : RateLimiter
                 FillUnderLock(RateUnderLock());
                 _burst = value;
                 _tokens = Math.Min(_tokens, value);
+                _fullSince = _tokens < value ? NotFull : _fullSince == NotFull ? _filledAt : _fullSince;
             }
         }
     }
 
-    /// <inheritdoc/>
+    /// <summary>How long it has been full; <see langword="null"/> while it is not. What keeps one per caller may let go of those that are full for long.</summary>
     public override TimeSpan? IdleDuration
     {
         get
@@ -96,7 +100,7 @@ public sealed class ModulatedTokenBucket : RateLimiter
             lock (_lock)
             {
                 FillUnderLock(RateUnderLock());
-                return _tokens >= _burst ? _time.GetElapsedTime(_filledAt) : null;
+                return _fullSince == NotFull ? null : _time.GetElapsedTime(_fullSince);
             }
         }
     }
@@ -132,6 +136,7 @@ public sealed class ModulatedTokenBucket : RateLimiter
             if (_tokens + Rounding >= Math.Max(permitCount, 1))
             {
                 _tokens = Math.Max(0, _tokens - permitCount);
+                _fullSince = permitCount > 0 ? NotFull : _fullSince;
                 _succeeded++;
                 return Granted;
             }
@@ -150,7 +155,18 @@ public sealed class ModulatedTokenBucket : RateLimiter
     private void FillUnderLock(double rate)
     {
         long now = _time.GetTimestamp();
-        _tokens = Math.Min(_burst, _tokens + (rate * _time.GetElapsedTime(_filledAt, now).TotalSeconds));
+        double earned = rate * _time.GetElapsedTime(_filledAt, now).TotalSeconds;
+        double missing = _burst - _tokens;
+        if (earned < missing)
+        {
+            _tokens += earned;
+        }
+        else if (missing > 0 || _fullSince == NotFull)
+        {
+            _tokens = _burst;
+            _fullSince = now - (long)((earned - missing) / rate * _time.TimestampFrequency);
+        }
+
         _filledAt = now;
     }
 }

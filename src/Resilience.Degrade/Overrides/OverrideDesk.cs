@@ -8,7 +8,8 @@ namespace Resilience.Degrade;
 
 /// <summary>
 /// Takes the commands of operators here and of other nodes, checks them, writes them down and puts them in force. Doing less always works, even
-/// when neither the audit nor the store can be reached; doing more needs both.
+/// when neither the audit nor the store can be reached; doing more needs both. What the store could not keep holds here and is shared when the store is
+/// back, unless something newer came.
 /// </summary>
 internal sealed class OverrideDesk : BackgroundService
 {
@@ -18,13 +19,13 @@ internal sealed class OverrideDesk : BackgroundService
     private static readonly TimeSpan Refresh = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan StartWait = TimeSpan.FromSeconds(2);
 
-    private readonly Lock _lock = new(); // guards _revisions, _highest, _seen, _recent
+    private readonly Lock _lock = new(); // guards _revisions, _highest, _seen, _unshared
     private readonly Dictionary<string, long> _revisions = new(StringComparer.OrdinalIgnoreCase);
     private readonly Dictionary<string, Seen> _seen = new(StringComparer.Ordinal); // by nonce
-    private readonly Queue<OverrideAuditEntry> _recent = new();
+    private readonly OverrideTrail _trail;
+    private readonly UnsharedOverrides _unshared = new();
     private readonly FeatureBook _book;
     private readonly IOverrideStore _store;
-    private readonly IOverrideAudit[] _audits;
     private readonly LiveSettings<DegradeSettings> _settings;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -35,23 +36,14 @@ internal sealed class OverrideDesk : BackgroundService
     {
         _book = book;
         _store = store;
-        _audits = [.. audits];
+        _trail = new OverrideTrail(audits, logger);
         _settings = settings;
         _time = time;
         _logger = logger;
     }
 
     /// <summary>The last 256 entries, oldest first.</summary>
-    public IReadOnlyList<OverrideAuditEntry> Recent
-    {
-        get
-        {
-            lock (_lock)
-            {
-                return [.. _recent];
-            }
-        }
-    }
+    public IReadOnlyList<OverrideAuditEntry> Recent => _trail.Recent;
 
     /// <summary>Takes a command of an operator at this node.</summary>
     public async ValueTask<OverrideCommand> IssueAsync(Feature feature, FeatureState? state, string reason, string who, TimeSpan? ttl, CancellationToken cancellationToken)
@@ -80,8 +72,9 @@ internal sealed class OverrideDesk : BackgroundService
 
         // Lifting an override may let a feature do more, whatever it lifts.
         bool doesLess = state is { } wanted && wanted >= before;
-        await AuditAsync(new OverrideAuditEntry(command.IssuedAt, command, before, "issued"), doesLess, cancellationToken).ConfigureAwait(false);
+        await _trail.WriteAsync(new OverrideAuditEntry(command.IssuedAt, command, before, "issued"), doesLess, cancellationToken).ConfigureAwait(false);
         bool isKept = true;
+        OverrideCommand? former = await WithdrawAsync(feature.Name, cancellationToken).ConfigureAwait(false);
         try
         {
             command = await _store.AppendAsync(command, cancellationToken).ConfigureAwait(false);
@@ -92,10 +85,19 @@ internal sealed class OverrideDesk : BackgroundService
             isKept = false;
             DegradeLog.OverrideNotShared(_logger, feature.Name, exception);
         }
+        catch
+        {
+            Restore(former);
+            throw;
+        }
 
         lock (_lock)
         {
             _seen.TryAdd(command.Nonce, new Seen(command.IssuedAt, ByWatch: false));
+            if (!isKept)
+            {
+                _unshared.Add(command);
+            }
 
             // In the meantime another node may have said something newer.
             if (!isKept || IsNewerUnderLock(command))
@@ -120,10 +122,16 @@ internal sealed class OverrideDesk : BackgroundService
         {
             DateTimeOffset now = _time.GetUtcNow();
             problem = ProblemUnderLock(command, fresh, now, out bool isNews);
-            if (problem is null && isNews)
+            if (_unshared.IsOwn(command))
+            {
+                _unshared.Remove(command.Feature);
+                IsNewerUnderLock(command);
+            }
+            else if (problem is null && isNews && !_unshared.Outlast(command, now))
             {
                 // The rest of the term is measured on the monotonic clock from here on: no jump of the wall clock stretches an override.
                 TimeSpan rest = command.ExpiresAt - now;
+                _unshared.Remove(command.Feature);
                 PutInForceUnderLock(command, rest < command.Ttl ? rest : command.Ttl);
             }
 
@@ -202,6 +210,7 @@ internal sealed class OverrideDesk : BackgroundService
         {
             Take(await _store.LoadAsync(cancellationToken).ConfigureAwait(false));
             _lost = false;
+            await ShareAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (OverrideStoreAwayException exception)
         {
@@ -215,6 +224,103 @@ internal sealed class OverrideDesk : BackgroundService
         catch (Exception exception)
         {
             Lost(exception);
+        }
+    }
+
+    /// <summary>Gives the store what it could not keep when it was issued, for the rest of its term. Called after a load: by then what is newer is known.</summary>
+    private async Task ShareAsync(CancellationToken cancellationToken)
+    {
+        foreach (OverrideCommand command in Unshared())
+        {
+            var arrived = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            if (TrySend(command, arrived.Task))
+            {
+                try
+                {
+                    await SendAsync(command, cancellationToken).ConfigureAwait(false);
+                }
+                finally
+                {
+                    arrived.SetResult();
+                }
+            }
+        }
+    }
+
+    private OverrideCommand[] Unshared()
+    {
+        lock (_lock)
+        {
+            return _unshared.Current(_time.GetUtcNow());
+        }
+    }
+
+    private bool TrySend(OverrideCommand command, Task arrived)
+    {
+        lock (_lock)
+        {
+            return _unshared.TrySend(command, arrived);
+        }
+    }
+
+    private async Task SendAsync(OverrideCommand command, CancellationToken cancellationToken)
+    {
+        // Other nodes take only what is young and one of its kind, so it is issued anew.
+        DateTimeOffset now = _time.GetUtcNow();
+        OverrideCommand again = command with { IssuedAt = now, Ttl = command.ExpiresAt - now, Nonce = Guid.NewGuid().ToString("N"), Revision = Highest() };
+        OverrideCommand? kept = null;
+        try
+        {
+            kept = await _store.AppendAsync(again, cancellationToken).ConfigureAwait(false);
+            DegradeLog.OverrideShared(_logger, command.Feature, command.Who);
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                bool holdsHere = _unshared.Sent(command, isKept: kept is not null);
+                if (kept is not null)
+                {
+                    _seen.TryAdd(kept.Nonce, new Seen(kept.IssuedAt, ByWatch: false));
+
+                    // When another node spoke meanwhile, all the others take this for the later word.
+                    if (IsNewerUnderLock(kept) && !holdsHere)
+                    {
+                        PutInForceUnderLock(kept, kept.Ttl);
+                    }
+                }
+            }
+        }
+
+        _book.Tell();
+    }
+
+    private async ValueTask<OverrideCommand?> WithdrawAsync(string feature, CancellationToken cancellationToken)
+    {
+        OverrideCommand? former;
+        Task arrived;
+        lock (_lock)
+        {
+            former = _unshared.Withdraw(feature, out arrived);
+        }
+
+        try
+        {
+            await arrived.WaitAsync(cancellationToken).ConfigureAwait(false);
+            return former;
+        }
+        catch
+        {
+            Restore(former);
+            throw;
+        }
+    }
+
+    private void Restore(OverrideCommand? former)
+    {
+        lock (_lock)
+        {
+            _unshared.Restore(former);
         }
     }
 
@@ -305,31 +411,6 @@ internal sealed class OverrideDesk : BackgroundService
             foreach (string old in _seen.Where(pair => pair.Value.At < now - TimeSpan.FromMinutes(30)).Select(pair => pair.Key).ToArray())
             {
                 _seen.Remove(old);
-            }
-        }
-    }
-
-    private async ValueTask AuditAsync(OverrideAuditEntry entry, bool doesLess, CancellationToken cancellationToken)
-    {
-        DegradeLog.OverrideIssued(_logger, entry.Command.Feature, entry.Before, entry.Command.State?.ToString() ?? "no override", entry.Command.Who, entry.Command.Ttl, entry.Command.Reason);
-        foreach (IOverrideAudit audit in _audits)
-        {
-            try
-            {
-                await audit.WriteAsync(entry, cancellationToken).ConfigureAwait(false);
-            }
-            catch (Exception exception) when (doesLess && exception is not OperationCanceledException)
-            {
-                DegradeLog.AuditFailed(_logger, entry.Command.Feature, exception);
-            }
-        }
-
-        lock (_lock)
-        {
-            _recent.Enqueue(entry);
-            while (_recent.Count > 256)
-            {
-                _recent.Dequeue();
             }
         }
     }

@@ -50,7 +50,7 @@ public static class DegradePipelineBuilderExtensions
         return Add(builder, new LimiterStrategy(limiter), "Limiter");
     }
 
-    /// <summary>Refuses calls here that the backend would refuse; see <see cref="ClientThrottle"/>.</summary>
+    /// <summary>Refuses calls here that the backend would refuse, by the priority of the request scope; see <see cref="ClientThrottle"/>.</summary>
     /// <typeparam name="TBuilder">The kind of builder.</typeparam>
     /// <param name="builder">The builder.</param>
     /// <param name="throttle">The throttle, one per backend.</param>

@@ -49,7 +49,7 @@ internal static partial class DegradeLog
     [LoggerMessage(EventId = 4011, EventName = "OverrideRejected", Level = LogLevel.Warning, Message = "An override {where} was not accepted: {problem}.")]
     public static partial void OverrideRejected(ILogger logger, string where, string problem);
 
-    [LoggerMessage(EventId = 4012, EventName = "OverrideNotShared", Level = LogLevel.Error, Message = "The override of feature '{feature}' holds on this node only: the store could not keep it.")]
+    [LoggerMessage(EventId = 4012, EventName = "OverrideNotShared", Level = LogLevel.Error, Message = "The override of feature '{feature}' holds on this node only: the store could not keep it. It is shared when the store is back, unless something newer came.")]
     public static partial void OverrideNotShared(ILogger logger, string feature, Exception exception);
 
     [LoggerMessage(EventId = 4013, EventName = "OverrideStoreLost", Level = LogLevel.Warning, Message = "The store of overrides is lost; what is in force stays. Told once until it is back.")]
@@ -60,6 +60,9 @@ internal static partial class DegradeLog
 
     [LoggerMessage(EventId = 4015, EventName = "OverrideCopyFailed", Level = LogLevel.Warning, Message = "The last known overrides cannot be written to this node's disk: a restart while the store is away would lose them. Told once until they can.")]
     public static partial void OverrideCopyFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(EventId = 4016, EventName = "OverrideShared", Level = LogLevel.Information, Message = "The override of feature '{feature}' by {who}, which held on this node only, is in the store now.")]
+    public static partial void OverrideShared(ILogger logger, string feature, string who);
 
     [LoggerMessage(EventId = 4025, EventName = "SignalUnknown", Level = LogLevel.Warning, Message = "{path} names signal '{name}', which is not there: it never presses. There are '{signals}'.")]
     public static partial void SignalUnknown(ILogger logger, string path, string name, string signals);

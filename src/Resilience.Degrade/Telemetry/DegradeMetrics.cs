@@ -56,7 +56,7 @@ internal sealed class DegradeMetrics : IDisposable
             () => Enum.GetValues<Priority>().Select(priority => new Measurement<int>(admission.LimitOf(priority), new KeyValuePair<string, object?>("resilience.priority", Text(priority)))),
             "{request}",
             "How many may be inside when a request of a priority arrives.");
-        _meter.CreateObservableCounter("resilience.admission.requests", () => Requests(admission), "{request}", "Requests by priority and answer.");
+        _meter.CreateObservableCounter("resilience.admission.requests", () => Requests(admission), "{request}", "Requests by priority and answer; the admitted are counted when they leave.");
     }
 
     public void Transition(FeatureChange change)

@@ -1,19 +1,38 @@
+using Resilience.Context;
+
 namespace Resilience.Degrade;
 
-/// <summary>Puts a <see cref="ClientThrottle"/> in front of an <see cref="HttpClient"/>: <c>429</c>, <c>502</c>, <c>503</c>, <c>504</c> and lost connections count as "too much".</summary>
+/// <summary>
+/// Puts a <see cref="ClientThrottle"/> in front of an <see cref="HttpClient"/>: <c>429</c>, <c>502</c>, <c>503</c>, <c>504</c>, lost connections and calls that
+/// did not come back before the deadline that this service set for its request count as "too much". The priority of a call is that of the request scope.
+/// </summary>
 /// <param name="throttle">The throttle, one per backend.</param>
-public sealed class ClientThrottleHandler(ClientThrottle throttle) : DelegatingHandler
+/// <param name="timeProvider">The clock; the system's when <see langword="null"/>.</param>
+public sealed class ClientThrottleHandler(ClientThrottle throttle, TimeProvider? timeProvider = null) : DelegatingHandler
 {
+    private readonly CoarseClock _clock = new(timeProvider);
+
+    /// <summary>
+    /// A call that is cancelled after it has waited this long counts as "too much", whoever cancelled it; <see cref="System.Threading.Timeout.InfiniteTimeSpan"/>,
+    /// the default: none does. A handler is given one token and cannot tell <see cref="HttpClient.Timeout"/> from a caller that has gone, so set this to
+    /// a little less than that timeout.
+    /// </summary>
+    public TimeSpan CancellationCountsAfter { get; init; } = System.Threading.Timeout.InfiniteTimeSpan;
+
     /// <inheritdoc/>
     /// <exception cref="RefusedException">The throttle refused the call.</exception>
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
-        if (!throttle.TryBegin())
+        RequestScope? scope = RequestScope.Current;
+        if (!throttle.TryBegin(scope?.Priority ?? Priority.Normal))
         {
-            throw new RefusedException($"The call was not made: the backend refuses so many that {throttle.RefusalProbability:P0} are refused at the client. Come back later or ask less.", null);
+            throw new RefusedException($"The call was not made: the backend refuses so many that {throttle.RefusalProbability:P0} are refused at the client, what matters least first. Come back later or ask less.", null);
         }
 
+        // A deadline that the caller chose does not count: with short ones it could close the throttle for everybody.
+        Deadline deadline = scope is { IsDeadlineCallerChosen: false } ? scope.Deadline : Deadline.None;
+        long began = _clock.Milliseconds;
         bool accepted = false;
         try
         {
@@ -23,7 +42,8 @@ public sealed class ClientThrottleHandler(ClientThrottle throttle) : DelegatingH
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            accepted = true; // the caller's own end says nothing of the backend
+            // A caller that goes says nothing of the backend, unless it went because the backend took too long.
+            accepted = !HasWaitedLong(began) && !deadline.IsExpired;
             throw;
         }
         finally
@@ -31,4 +51,7 @@ public sealed class ClientThrottleHandler(ClientThrottle throttle) : DelegatingH
             throttle.Report(accepted);
         }
     }
+
+    private bool HasWaitedLong(long began) =>
+        CancellationCountsAfter != System.Threading.Timeout.InfiniteTimeSpan && _clock.Milliseconds - began >= CancellationCountsAfter.TotalMilliseconds;
 }

@@ -1,5 +1,6 @@
 using System.Data.Common;
 using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Logging;
 
 namespace Resilience.Pools;
 
@@ -24,8 +25,9 @@ public sealed class PooledDbDataSource : DbDataSource
     /// <param name="options">The pool's settings; defaults when <see langword="null"/>.</param>
     /// <param name="databaseOptions">What to know about the database; defaults when <see langword="null"/>.</param>
     /// <param name="timeProvider">The clock; the system's when <see langword="null"/>.</param>
-    public PooledDbDataSource(string name, Func<DbConnection> createConnection, PoolOptions? options = null, PooledDbOptions? databaseOptions = null, TimeProvider? timeProvider = null)
-        : this(new ResourcePool<DbConnection>(name, CreateFactory(createConnection, databaseOptions), options, timeProvider), createConnection, ownsPool: true)
+    /// <param name="logger">Where leaks and outages are told; nowhere when <see langword="null"/>.</param>
+    public PooledDbDataSource(string name, Func<DbConnection> createConnection, PoolOptions? options = null, PooledDbOptions? databaseOptions = null, TimeProvider? timeProvider = null, ILogger? logger = null)
+        : this(new ResourcePool<DbConnection>(name, CreateFactory(createConnection, databaseOptions), options, timeProvider, logger), createConnection, ownsPool: true)
     {
     }
 

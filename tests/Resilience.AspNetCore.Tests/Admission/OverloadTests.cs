@@ -17,11 +17,13 @@ public sealed class OverloadTests(ITestOutputHelper output)
     private static readonly int Seconds = int.TryParse(Environment.GetEnvironmentVariable("OVERLOAD_SECONDS"), CultureInfo.InvariantCulture, out int seconds) ? seconds : 5;
     private static readonly bool IsStrict = Environment.GetEnvironmentVariable("OVERLOAD_STRICT") == "1";
 
-    /// <summary>Thirty times the capacity does not hold on every machine, for a reason not found yet: with <c>NIGHTLY=1</c>.</summary>
-    public static TheoryData<int> Times => Environment.GetEnvironmentVariable("NIGHTLY") == "1" ? [10, 30] : [10];
-
+    /// <summary>
+    /// A twentieth of ten times the capacity is half of it, so critical work can all be done; of thirty times it is one and a half, so at best two thirds can.
+    /// A page costs 25 ms of a core: what refusing thirty times as many costs must leave room for them on a slow machine too, in the service and here.
+    /// </summary>
     [Theory]
-    [MemberData(nameof(Times))]
+    [InlineData(10)]
+    [InlineData(30)]
     public Task ManyTimesTheCapacity_WithAdmissionHolds_WithoutCollapses(int times) => OnceOfThreeAsync(async () =>
     {
         (double capacity, LoadResult without) = await RunAsync(admission: false, times);
@@ -29,13 +31,15 @@ public sealed class OverloadTests(ITestOutputHelper output)
         output.WriteLine(FormattableString.Invariant($"{times}x without: capacity {capacity:0}/s, goodput {without.PerSecond / capacity:0.00}, critical {without.CriticalShare:P1}, p99 {without.CriticalP99Ms:0} ms, {without}"));
         output.WriteLine(FormattableString.Invariant($"{times}x with: capacity {capacityWith:0}/s, goodput {with.PerSecond / capacityWith:0.00}, critical {with.CriticalShare:P1}, p99 {with.CriticalP99Ms:0} ms, {with}"));
         Assert.True(with.Refused > with.Good, with.ToString());
+        Assert.True(with.Good > 2 * without.Good, $"{with} against {without}");
         Assert.True(with.CriticalShare > without.CriticalShare, $"{with} against {without}");
-        Assert.True(with.PerSecond > without.PerSecond, $"{with} against {without}");
-        if (IsStrict && times == 10)
+        Assert.True(with.CriticalShare > 3 * with.RestShare, with.ToString());
+        if (IsStrict)
         {
-            Assert.True(with.PerSecond >= 0.8 * capacityWith, with.ToString());
-            Assert.True(with.CriticalShare >= 0.98, with.ToString());
+            Assert.True(with.PerSecond >= (times == 10 ? 0.8 : 0.5) * capacityWith, with.ToString());
+            Assert.True(with.CriticalShare >= (times == 10 ? 0.98 : 0.4), with.ToString());
             Assert.True(with.CriticalP99Ms <= 1_000, with.ToString());
+            Assert.True(without.PerSecond < 0.3 * capacity, without.ToString());
         }
     });
 
@@ -44,11 +48,12 @@ public sealed class OverloadTests(ITestOutputHelper output)
     public Task SlowDependency_ProcessorsIdle_HardlyAnythingIsRefused() => OnceOfThreeAsync(async () =>
     {
         await using ChildProcess service = Start(["--cpu-ms", "2"], []);
-        using HttpClient client = OpenLoop.CreateClient(await AddressAsync(service));
-        await OpenLoop.RunAsync(client, 60, TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(1)); // learns what is fast
+        using HttpClient client = await ClientAsync(service);
+        using var load = new OpenLoop(client.BaseAddress!.ToString());
+        await load.RunAsync(60, TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(1)); // learns what is fast
         using HttpResponseMessage slowed = await client.PostAsync(new Uri("/io/600", UriKind.Relative), null);
         slowed.EnsureSuccessStatusCode();
-        LoadResult slow = await OpenLoop.RunAsync(client, 60, TimeSpan.FromSeconds(Seconds), TimeSpan.FromSeconds(1));
+        LoadResult slow = await load.RunAsync(60, TimeSpan.FromSeconds(Seconds), TimeSpan.FromSeconds(1));
         output.WriteLine($"{slow}; {await client.GetStringAsync(new Uri("/state", UriKind.Relative))}");
         Assert.True(slow.Refused < 0.05 * slow.Sent, slow.ToString());
     });
@@ -57,7 +62,7 @@ public sealed class OverloadTests(ITestOutputHelper output)
     public async Task ThreadPoolStarved_BySyncOverAsync_TheSamplesStayOnTimeAndTellOfIt()
     {
         await using ChildProcess service = Start(["--watch", "true"], []);
-        using HttpClient client = OpenLoop.CreateClient(await AddressAsync(service));
+        using HttpClient client = await ClientAsync(service);
         using var gone = new CancellationTokenSource();
         Task<HttpResponseMessage> starve = client.PostAsync(new Uri("/starve", UriKind.Relative), null, gone.Token); // nobody is left to send the answer
         string line = await service.WaitForLineAsync("watch threadpool=Critical", TimeSpan.FromSeconds(60));
@@ -79,7 +84,7 @@ public sealed class OverloadTests(ITestOutputHelper output)
         await using ChildProcess service = Start(
             ["--Resilience:Degrade:Pressure:Memory:ExitFor", "00:00:00.5", "--Resilience:Degrade:Pressure:Memory:EnterFor", "00:00:00.2", "--Resilience:Degrade:Pressure:ReliefAfter", "00:00:01"],
             new() { ["DOTNET_GCHeapHardLimit"] = "0xC800000" }); // 200 MiB
-        using HttpClient client = OpenLoop.CreateClient(await AddressAsync(service));
+        using HttpClient client = await ClientAsync(service);
         Assert.Equal(HttpStatusCode.OK, await StatusAsync(client, "/ping/Low"));
         int megabytes = 0;
         HttpStatusCode low = HttpStatusCode.OK;
@@ -112,7 +117,7 @@ public sealed class OverloadTests(ITestOutputHelper output)
         await using ChildProcess service = Start(
             ["--Resilience:Degrade:Pressure:SystemRoot", group.Root, "--Resilience:Degrade:Pressure:Memory:EnterFor", "00:00:00.2", "--Resilience:Degrade:Pressure:ReliefAfter", "00:00:05"],
             []);
-        using HttpClient client = OpenLoop.CreateClient(await AddressAsync(service));
+        using HttpClient client = await ClientAsync(service);
         Assert.Equal(HttpStatusCode.OK, await StatusAsync(client, "/ping/Low"));
         group.Write("memory.current", 230_000_000); // 0.898: high
         Assert.Equal(HttpStatusCode.ServiceUnavailable, await UntilAsync(client, "/ping/Normal", HttpStatusCode.ServiceUnavailable, TimeSpan.FromSeconds(30)));
@@ -123,14 +128,26 @@ public sealed class OverloadTests(ITestOutputHelper output)
         Assert.Contains("memory=High stuck=True", await client.GetStringAsync(new Uri("/state", UriKind.Relative)), StringComparison.Ordinal);
     }
 
-    private static async Task<(double Capacity, LoadResult Result)> RunAsync(bool admission, int times)
+    private async Task<(double Capacity, LoadResult Result)> RunAsync(bool admission, int times)
     {
-        await using ChildProcess service = Start(["--admission", admission ? "true" : "false"], []);
-        using HttpClient client = OpenLoop.CreateClient(await AddressAsync(service));
-        await OpenLoop.CapacityAsync(client, 1, TimeSpan.FromSeconds(1)); // compiles, and learns how fast it is when nothing presses
-        await OpenLoop.CapacityAsync(client, 6, TimeSpan.FromSeconds(1));
-        double capacity = await OpenLoop.CapacityAsync(client, 6, TimeSpan.FromSeconds(2));
-        LoadResult result = await OpenLoop.RunAsync(client, capacity * times, TimeSpan.FromSeconds(Seconds + 1), TimeSpan.FromSeconds(2));
+        await using ChildProcess service = Start(["--admission", admission ? "true" : "false", "--cpu-ms", "25", "--stages", "true"], []);
+        using var load = new OpenLoop(await AddressAsync(service));
+        await load.CapacityAsync(1, TimeSpan.FromSeconds(1)); // compiles, and learns how fast it is when nothing presses
+        await load.CapacityAsync(4, TimeSpan.FromSeconds(1));
+        double capacity = await load.CapacityAsync(4, TimeSpan.FromSeconds(2));
+        await load.ConnectAsync(100);
+        LoadResult result = await load.RunAsync(capacity * times, TimeSpan.FromSeconds(Seconds + 2), TimeSpan.FromSeconds(3));
+        if (admission)
+        {
+            // Machines that are shared become faster and slower within seconds.
+            capacity = (capacity + await load.CapacityAsync(4, TimeSpan.FromSeconds(2))) / 2;
+        }
+
+        foreach (string line in service.Lines.Where(line => line.StartsWith("stages ", StringComparison.Ordinal)))
+        {
+            output.WriteLine(line);
+        }
+
         return (capacity, result);
     }
 
@@ -169,9 +186,9 @@ public sealed class OverloadTests(ITestOutputHelper output)
     private async Task<bool> AnswersCalmLoadAsync()
     {
         await using ChildProcess service = Start(["--admission", "false"], []);
-        using HttpClient client = OpenLoop.CreateClient(await AddressAsync(service));
-        await OpenLoop.CapacityAsync(client, 1, TimeSpan.FromSeconds(1));
-        LoadResult calm = await OpenLoop.RunAsync(client, 40, TimeSpan.FromSeconds(4), TimeSpan.FromSeconds(1)); // a third of one core
+        using var load = new OpenLoop(await AddressAsync(service));
+        await load.CapacityAsync(1, TimeSpan.FromSeconds(1));
+        LoadResult calm = await load.RunAsync(40, TimeSpan.FromSeconds(4), TimeSpan.FromSeconds(1)); // a third of one core
         output.WriteLine($"calm: {calm}");
         return calm.Good >= 0.9 * calm.Sent;
     }
@@ -188,6 +205,8 @@ public sealed class OverloadTests(ITestOutputHelper output)
 
     private static async Task<string> AddressAsync(ChildProcess service) =>
         (await service.WaitForLineAsync("listening ", TimeSpan.FromSeconds(90)))["listening ".Length..];
+
+    private static async Task<HttpClient> ClientAsync(ChildProcess service) => new() { BaseAddress = new Uri(await AddressAsync(service)), Timeout = Timeout.InfiniteTimeSpan };
 
     private static async Task<HttpStatusCode> StatusAsync(HttpClient client, string path)
     {

@@ -65,6 +65,24 @@ public sealed class FailureAnswersTests
         Assert.Null(answer.Headers.RetryAfter);
     }
 
+    [Theory]
+    [InlineData(9, HttpStatusCode.ServiceUnavailable)]
+    [InlineData(11, HttpStatusCode.GatewayTimeout)]
+    public async Task Unavailable_AfterTheDeadline_Is504(int seconds, HttpStatusCode expected)
+    {
+        var clock = new ManualTimeProvider();
+        await using ScopeApp app = await ScopeApp.StartAsync(
+            app => app.MapGet("/", void () =>
+            {
+                clock.Advance(TimeSpan.FromSeconds(seconds));
+                throw Thrown("cache-timeout");
+            }),
+            clock: clock,
+            settings: ("DefaultTimeout", "00:00:10"));
+        using HttpResponseMessage answer = await app.SendAsync("/");
+        Assert.Equal(expected, answer.StatusCode);
+    }
+
     [Fact]
     public async Task Pool_BackendDown_Is503UntilItsNextAttempt()
     {

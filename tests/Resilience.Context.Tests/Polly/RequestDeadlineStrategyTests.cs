@@ -32,6 +32,21 @@ public sealed class RequestDeadlineStrategyTests
     }
 
     [Fact]
+    public async Task Execute_NothingLeft_BeginsNoAttemptHoweverLittleIsUseful()
+    {
+        ResiliencePipeline pipeline = Builder().AddRequestDeadline(new RequestDeadlineStrategyOptions { MinimumUseful = TimeSpan.Zero }).Build();
+        using RequestScope scope = RequestScope.Begin(new ScopeOptions { Timeout = TimeSpan.FromSeconds(1), TimeProvider = _clock });
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        bool isBegun = false;
+        await Assert.ThrowsAsync<DeadlineExceededException>(async () => await pipeline.ExecuteAsync(_ =>
+        {
+            isBegun = true;
+            return ValueTask.CompletedTask;
+        }));
+        Assert.False(isBegun);
+    }
+
+    [Fact]
     public async Task Execute_DeadlinePassesWhileRunning_IsCancelledAndNamed()
     {
         ResiliencePipeline pipeline = Builder().AddRequestDeadline().Build();

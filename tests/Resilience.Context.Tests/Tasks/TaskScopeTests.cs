@@ -25,15 +25,17 @@ public sealed class TaskScopeTests
             await using TaskScope group = TaskScope.Open();
             var first = new TaskCompletionSource<int>();
             var second = new TaskCompletionSource<int>();
-            _ = group.Run(first, static (first, _) => first.Task);
-            Task join = group.JoinAsync(TestContext.Current.CancellationToken);
 
-            // Nothing runs any more, which wakes the join; it is on its way while this thread goes on.
+            // Runs on the thread that ends the first task, right after the scope has taken note that nothing runs any more: the join has been
+            // woken and is on its way.
+            Task<Task<int>> late = group.Run(first, static (first, _) => first.Task).ContinueWith(
+                _ => group.Run(second, static (second, _) => second.Task), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+            Task join = group.JoinAsync(TestContext.Current.CancellationToken);
             first.SetResult(1);
-            Task<int> late;
+            Task<int> started;
             try
             {
-                late = group.Run(second, static (second, _) => second.Task);
+                started = await late;
             }
             catch (InvalidOperationException)
             {
@@ -48,7 +50,7 @@ public sealed class TaskScopeTests
             Assert.False(join.IsCompleted);
             second.SetResult(2);
             await join;
-            Assert.Equal(2, await late);
+            Assert.Equal(2, await started);
         }
     }
 

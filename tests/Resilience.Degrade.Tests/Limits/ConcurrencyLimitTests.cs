@@ -181,6 +181,30 @@ public sealed class ConcurrencyLimitTests
         Assert.Throws<ArgumentOutOfRangeException>(() => bucket.Burst = 0);
     }
 
+    /// <summary>What keeps a bucket per caller lets go of those that were full for long: one that never says so is kept for ever.</summary>
+    [Fact]
+    public void Bucket_IdleDuration_CountsFromWhenItWasFull()
+    {
+        var time = new ManualTimeProvider();
+        var bucket = new ModulatedTokenBucket(100, 50, () => 0, time);
+        time.Advance(TimeSpan.FromSeconds(7));
+        Assert.Equal(7, bucket.IdleDuration!.Value.TotalSeconds, 3);
+        Assert.Equal(50, Drain(bucket));
+        Assert.Null(bucket.IdleDuration);
+        time.Advance(TimeSpan.FromSeconds(0.4));
+        Assert.Null(bucket.IdleDuration);
+        time.Advance(TimeSpan.FromSeconds(2.1)); // full after half a second
+        Assert.Equal(2, bucket.IdleDuration!.Value.TotalSeconds, 3);
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(3, bucket.IdleDuration!.Value.TotalSeconds, 3);
+        bucket.Burst = 60;
+        Assert.Null(bucket.IdleDuration);
+        bucket.Burst = 10;
+        Assert.NotNull(bucket.IdleDuration);
+        bucket.AttemptAcquire().Dispose();
+        Assert.Null(bucket.IdleDuration);
+    }
+
     private static int Drain(RateLimiter limiter)
     {
         int permits = 0;

@@ -286,6 +286,105 @@ public sealed class OverrideTests
         Assert.Empty(host.Logs.WithId(4004));
     }
 
+    [Fact]
+    public async Task Store_BackAgain_GetsWhatItCouldNotKeepForTheRestOfItsTerm()
+    {
+        var store = new TestStore { IsLost = true };
+        await using DegradeHost host = await StartAsync(store);
+        OverrideCommand issued = await host.Degradation.OverrideAsync(Export, FeatureState.Off, "INC-5", "ann", TimeSpan.FromMinutes(10));
+        Assert.Single(host.Logs.WithId(4012));
+        await AdvanceUntilAsync(host, () => host.Time.GetUtcNow() >= issued.IssuedAt.AddMinutes(2));
+        Assert.Null(store.Last);
+        store.IsLost = false;
+        await AdvanceUntilAsync(host, () => host.Logs.WithId(4016).Count > 0);
+        OverrideCommand shared = Assert.Single(store.Appended);
+        Assert.Equal((FeatureState.Off, "INC-5", "ann", issued.ExpiresAt), (shared.State, shared.Reason, shared.Who, shared.ExpiresAt));
+
+        // Young and one of its kind, or other nodes would refuse it.
+        Assert.NotEqual(issued.Nonce, shared.Nonce);
+        Assert.True(shared.IssuedAt >= issued.IssuedAt.AddMinutes(2));
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+        await AdvanceUntilAsync(host, () => host.Time.GetUtcNow() >= shared.IssuedAt.AddMinutes(1));
+        Assert.Single(store.Appended);
+    }
+
+    [Fact]
+    public async Task Store_BackWithSomethingNewer_TheNewerHoldsAndNothingIsShared()
+    {
+        var store = new TestStore { IsLost = true };
+        await using DegradeHost host = await StartAsync(store);
+        OverrideCommand issued = await host.Degradation.OverrideAsync(Export, FeatureState.Off, "INC-5", "ann");
+        store.Kept.Add(Command(issued.IssuedAt.AddSeconds(1)) with { State = FeatureState.Degraded, Revision = 7 });
+        store.IsLost = false;
+        await AdvanceUntilAsync(host, () => host.Degradation.StateOf(Export) == FeatureState.Degraded);
+        await AdvanceUntilAsync(host, () => host.Time.GetUtcNow() >= issued.IssuedAt.AddMinutes(2));
+        Assert.Empty(store.Appended);
+    }
+
+    [Fact]
+    public async Task Store_BackWithSomethingOlder_WhatWasSaidHereHoldsAndIsShared()
+    {
+        var store = new TestStore { IsLost = true };
+        await using DegradeHost host = await StartAsync(store);
+        OverrideCommand issued = await host.Degradation.OverrideAsync(Export, FeatureState.Off, "INC-5", "ann");
+        store.Kept.Add(Command(issued.IssuedAt.AddSeconds(-1)) with { State = FeatureState.Degraded, Revision = 7 });
+        store.IsLost = false;
+        await AdvanceUntilAsync(host, () => host.Logs.WithId(4016).Count > 0);
+        Assert.Equal(FeatureState.Off, host.Degradation.StateOf(Export));
+        Assert.True(store.Last!.Revision > 7, store.Last.ToString());
+    }
+
+    [Fact]
+    public async Task Store_KeptItAndOnlyTheAnswerWasLost_NothingIsSharedTwice()
+    {
+        var store = new TestStore { IsLost = true };
+        await using DegradeHost host = await StartAsync(store);
+        OverrideCommand issued = await host.Degradation.OverrideAsync(Export, FeatureState.Off, "INC-5", "ann");
+        store.Kept.Add(issued with { Revision = 3 });
+        store.IsLost = false;
+        await AdvanceUntilAsync(host, () => host.Time.GetUtcNow() >= issued.IssuedAt.AddMinutes(2));
+        Assert.Empty(store.Appended);
+        Assert.Equal(4, (await host.Degradation.LiftOverrideAsync(Export, "over", "ann")).Revision);
+    }
+
+    [Fact]
+    public async Task Store_BackButTheOperatorHasLifted_NothingIsShared()
+    {
+        var store = new TestStore { IsLost = true };
+        await using DegradeHost host = await StartAsync(store);
+        OverrideCommand issued = await host.Degradation.OverrideAsync(Export, FeatureState.Off, "INC-5", "ann");
+        await Assert.ThrowsAsync<IOException>(async () => await host.Degradation.LiftOverrideAsync(Export, "over", "ann"));
+        store.IsLost = false;
+        await host.Degradation.LiftOverrideAsync(Export, "over", "ann");
+        await AdvanceUntilAsync(host, () => host.Time.GetUtcNow() >= issued.IssuedAt.AddMinutes(2));
+        Assert.Null(Assert.Single(store.Appended).State);
+        Assert.Equal(FeatureState.Normal, host.Degradation.StateOf(Export));
+    }
+
+    [Fact]
+    public async Task Store_BackWhenTheTermIsOver_NothingIsShared()
+    {
+        var store = new TestStore { IsLost = true };
+        await using DegradeHost host = await StartAsync(store);
+        OverrideCommand issued = await host.Degradation.OverrideAsync(Export, FeatureState.Off, "INC-5", "ann", TimeSpan.FromMinutes(1));
+        host.Time.Advance(TimeSpan.FromMinutes(1.5));
+        store.IsLost = false;
+        await AdvanceUntilAsync(host, () => host.Time.GetUtcNow() >= issued.IssuedAt.AddMinutes(4));
+        Assert.Empty(store.Appended);
+    }
+
+    /// <summary>Moves the clock a little again and again: the desk's loops come to their waits on threads of their own.</summary>
+    private static async Task AdvanceUntilAsync(DegradeHost host, Func<bool> condition)
+    {
+        for (int i = 0; i < 6_000 && !condition(); i++)
+        {
+            host.Time.Advance(TimeSpan.FromSeconds(1));
+            await Task.Delay(5);
+        }
+
+        Assert.True(condition());
+    }
+
     private static OverrideCommand Command(DateTimeOffset issued) => new()
     {
         Feature = Export.Name,
@@ -309,7 +408,21 @@ public sealed class OverrideTests
     {
         private long _revision;
 
-        public bool IsLost { get; set; }
+        public volatile bool IsLost;
+
+        /// <summary>All that it took, in order.</summary>
+        public List<OverrideCommand> Appended { get; } = [];
+
+        public OverrideCommand? Last
+        {
+            get
+            {
+                lock (Appended)
+                {
+                    return Appended.LastOrDefault();
+                }
+            }
+        }
 
         public Channel<OverrideCommand> Commands { get; } = Channel.CreateUnbounded<OverrideCommand>();
 
@@ -328,6 +441,11 @@ public sealed class OverrideTests
 
             _revision = Math.Max(_revision, command.Revision) + 1;
             OverrideCommand kept = command with { Revision = _revision };
+            lock (Appended)
+            {
+                Appended.Add(kept);
+            }
+
             BeforeAppendEnds?.Invoke(kept);
             return new(kept);
         }

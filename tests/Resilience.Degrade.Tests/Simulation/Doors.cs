@@ -15,17 +15,31 @@ internal interface IDoor
 }
 
 /// <summary>The controller of the package behind the simulated door.</summary>
-internal sealed class HybridDoor(int cores) : IDoor
+/// <param name="cores">How many cores there are.</param>
+/// <param name="paces">Whether the bound on the rate is used.</param>
+internal sealed class HybridDoor(int cores, bool paces = true) : IDoor
 {
+    private readonly AdmissionPace _pace = new();
     private readonly AdmissionSettings _settings = new();
 
     public HybridLimit Limit { get; } = new(cores);
 
-    public bool Admit(Priority priority, int inside, int criticalInside) =>
-        inside < Limit.For(priority) || (priority == Priority.Critical && criticalInside < Limit.CriticalLane);
+    public bool Admit(Priority priority, int inside, int criticalInside)
+    {
+        bool enters = _pace.Allows(priority) && (inside < Limit.For(priority) || (priority == Priority.Critical && criticalInside < Limit.CriticalLane));
+        if (enters)
+        {
+            _pace.Take();
+        }
 
-    public void Tick(in SystemSample sample, double queueWaitMs, long passed, double rtSumMs, long refused) =>
+        return enters;
+    }
+
+    public void Tick(in SystemSample sample, double queueWaitMs, long passed, double rtSumMs, long refused)
+    {
         Limit.Tick(sample, queueWaitMs, passed, rtSumMs, refused, _settings, cores);
+        _pace.Refill(paces ? Limit.Pace : double.PositiveInfinity, Limit.PaceShare, sample.ElapsedMs);
+    }
 }
 
 /// <summary>No controller at all: what the others are measured against.</summary>

@@ -136,6 +136,54 @@ public sealed class HybridSimulationTests
     }
 
     /// <summary>
+    /// On a thread pool arrivals wait in a queue before the door sees them, and work that was begun runs to its end: with input/output in between, and without
+    /// any. A refusal costs what one on Kestrel does.
+    /// </summary>
+    [Theory]
+    [InlineData(1, 20, 20, 10, 0.75)]
+    [InlineData(1, 20, 20, 30, 0.65)]
+    [InlineData(1, 20, 0, 10, 0.75)]
+    [InlineData(1, 20, 0, 30, 0.65)]
+    [InlineData(2, 4, 20, 10, 0.55)]
+    [InlineData(8, 8, 20, 10, 0.7)]
+    public void ArrivalsWaitForAThread_ManyTimesTheCapacity_HoldsGoodputAndCriticalWork(int cores, double cpuMs, double ioMs, double times, double goodput)
+    {
+        Scenario scenario = new() { Cores = cores, Threads = cores, CpuMs = cpuMs, IoMs = ioMs, RefusalMs = 0.15, Seconds = cores == 8 ? 20 : 40, MeasureFrom = 8, Load = at => at < 5 ? 0.7 : times };
+        Outcome outcome = Run(scenario);
+        Assert.True(outcome.Goodput >= goodput, outcome.ToString());
+
+        // A twentieth of thirty times the capacity is more than it can do.
+        Assert.True(outcome.CriticalSuccess >= Math.Min(0.97, 0.9 * goodput / (0.05 * times)), outcome.ToString());
+    }
+
+    /// <summary>A bound on how many are inside alone leaves the arrivals waiting until nobody waits for them any more.</summary>
+    [Fact]
+    public void ArrivalsWaitForAThread_WithoutABoundOnTheRate_Collapses()
+    {
+        Outcome outcome = Run(new Scenario { Cores = 1, Threads = 1, CpuMs = 20, IoMs = 20, RefusalMs = 0.15, Seconds = 40, MeasureFrom = 8, Load = static at => at < 5 ? 0.7 : 30 }, new HybridDoor(1, paces: false));
+        Assert.True(outcome.Goodput < 0.3, outcome.ToString());
+    }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(8)]
+    public void ArrivalsWaitForAThread_SeventyPercentLoadAndBursts_RefuseNothing(int cores)
+    {
+        Outcome calm = Run(new Scenario { Cores = cores, Threads = cores, Seconds = 40 });
+        Assert.True(calm.RefusedShare < 0.005, calm.ToString());
+        Outcome burst = Run(new Scenario { Cores = cores, Threads = cores, Seconds = 10, Load = static _ => 0, Burst = (2, 40 * cores) });
+        Assert.Equal(0, burst.Refused);
+    }
+
+    [Fact]
+    public void ArrivalsWaitForAThread_OverloadEnds_RecoversWithinTwoSeconds()
+    {
+        Outcome outcome = Run(new Scenario { Cores = 8, Threads = 8, Seconds = 40, MeasureFrom = 27, RefusalMs = 0.02, Load = static at => at is >= 5 and < 25 ? 10 : 0.7 });
+        Assert.True(outcome.RefusedShare < 0.01, outcome.ToString());
+        Assert.True(outcome.CriticalSuccess >= 0.999, outcome.ToString());
+    }
+
+    /// <summary>
     /// Clients that ask three times each make an overload of three one of seven. Their throttle keeps what is hopeless at home, and the service does as much as before.
     /// </summary>
     [Fact]
@@ -148,6 +196,27 @@ public sealed class HybridSimulationTests
         Assert.True(with.Sent < 0.5 * without.Sent, $"{with.Sent} of {without.Sent} sent");
         Assert.True(with.Goodput >= without.Goodput - 0.02, $"{with} against {without}");
         Assert.True(without.CriticalSuccess >= 0.98, without.ToString());
+    }
+
+    /// <summary>The clients' throttle keeps the surplus at home whatever it is, unless it knows what matters.</summary>
+    [Fact]
+    public void RetryStorm_ClientThrottle_CriticalCallsAreTheLastToBeKeptAtHome()
+    {
+        Scenario storm = new()
+        {
+            Cores = 2,
+            Seconds = 40,
+            MeasureFrom = 15,
+            Attempts = 3,
+            Load = static at => at < 5 ? 0.7 : 6,
+            Throttle = static time => new ClientThrottle(new ClientThrottleOptions { Window = TimeSpan.FromSeconds(10) }, time, new Random(1)),
+        };
+        Outcome blind = Run(storm with { ThrottlesByPriority = false });
+        Outcome seeing = Run(storm);
+        Assert.True(blind.CriticalSuccess < 0.6, blind.ToString());
+        Assert.True(seeing.CriticalSuccess >= 0.98, seeing.ToString());
+        Assert.True(seeing.Sent <= blind.Sent * 1.2, $"{seeing.Sent} sent, {blind.Sent} without priorities");
+        Assert.True(seeing.Goodput >= blind.Goodput - 0.02, $"{seeing} against {blind}");
     }
 
     [Fact]
@@ -179,9 +248,9 @@ public sealed class HybridSimulationTests
     {
         Outcome outcome = OverloadSimulation.Run(scenario, door);
         _output.WriteLine(outcome.ToString());
-        foreach ((double at, bool hot, double cap, double minRt, double maxPass, int inside, double cpu, long refused) in outcome.Ticks.Where((_, i) => i % 5 == 0))
+        foreach ((double at, bool hot, double cap, double minRt, double maxPass, int inside, double cpu, long refused, double pace, double wait) in outcome.Ticks.Where((_, i) => i % 5 == 0))
         {
-            _output.WriteLine(FormattableString.Invariant($"{at / 1000:0.0} s hot={hot} cap={cap:0} minRt={minRt:0.0} maxPass={maxPass:0} inside={inside} cpu={cpu:0.00} refused={refused}"));
+            _output.WriteLine(FormattableString.Invariant($"{at / 1000:0.0} s hot={hot} cap={cap:0} minRt={minRt:0.0} maxPass={maxPass:0} inside={inside} cpu={cpu:0.00} refused={refused} pace={pace:0} wait={wait:0}"));
         }
 
         return outcome;

@@ -49,17 +49,26 @@ internal sealed record Scenario
     /// <summary>Makes the throttle of the clients for the clock of the simulation; none when <see langword="null"/>.</summary>
     public Func<TimeProvider, ClientThrottle>? Throttle { get; init; }
 
+    /// <summary>Whether the clients tell their throttle what matters.</summary>
+    public bool ThrottlesByPriority { get; init; } = true;
+
     /// <summary>
     /// The share of the processors that neighbours take, unseen in the process's own CPU time. Then the thread pool's queue is simulated too: a new item waits
     /// for all that want a processor.
     /// </summary>
     public double Stolen { get; init; }
 
+    /// <summary>
+    /// How many threads a pool has. Then arrivals wait in its queue before the door sees them, what a thread has begun it runs to its next wait, and what
+    /// comes back from input/output goes first, as .NET's pool has it. Without it all that want a processor share them.
+    /// </summary>
+    public int? Threads { get; init; }
+
     public double CapacityPerSecond => Cores * (1 - Stolen) / CpuMs * 1_000;
 }
 
 /// <summary>What came of it, within the measured span.</summary>
-internal sealed record Outcome(double Goodput, double CriticalSuccess, double RefusedShare, long Refused, long Arrived, long Sent, IReadOnlyList<(double At, bool Hot, double Cap, double MinRt, double MaxPass, int Inside, double Cpu, long Refused)> Ticks)
+internal sealed record Outcome(double Goodput, double CriticalSuccess, double RefusedShare, long Refused, long Arrived, long Sent, IReadOnlyList<(double At, bool Hot, double Cap, double MinRt, double MaxPass, int Inside, double Cpu, long Refused, double Pace, double Wait)> Ticks)
 {
     public override string ToString() => FormattableString.Invariant($"goodput {Goodput:0.000} critical {CriticalSuccess:P1} refused {RefusedShare:P2}");
 }
@@ -84,6 +93,8 @@ internal sealed class OverloadSimulation
     private readonly PriorityQueue<Job, double> _running = new(); // by finish in virtual milliseconds
     private readonly PriorityQueue<Job, double> _waiting = new(); // in input/output, by its end
     private readonly Queue<Job> _pooled = new(); // waits for a connection
+    private readonly Queue<Job> _queue = new(); // waits for a thread: not seen by the door yet
+    private readonly Queue<Job> _ahead = new(); // waits for a thread: back from input/output
     private readonly PriorityQueue<(Priority Priority, int Attempt), double> _retries = new(); // by when
     private readonly ClientThrottle? _throttle;
     private double _now;
@@ -97,6 +108,8 @@ internal sealed class OverloadSimulation
     private double _rtSum;
     private long _refusedInTick;
     private double _pooledWait;
+    private double _canaryAt = double.MaxValue; // when the sampler's item was queued
+    private double _canaryWaited;
 
     private OverloadSimulation(Scenario scenario, IDoor door)
     {
@@ -118,7 +131,7 @@ internal sealed class OverloadSimulation
         double burst = _scenario.Burst?.At * 1_000 ?? double.MaxValue;
         double pausedInTick = 0;
         var tally = new Tally(_scenario);
-        var ticks = new List<(double, bool, double, double, double, int, double, long)>();
+        var ticks = new List<(double, bool, double, double, double, int, double, long, double, double)>();
         while (true)
         {
             double cpuDone = _running.Count == 0 ? double.MaxValue : Math.Max(_now, _pausedUntil) + ((_running.Peek().Finish - _virtual) * Math.Max(1, (double)_running.Count / _scenario.Cores) / _speed);
@@ -135,10 +148,12 @@ internal sealed class OverloadSimulation
             {
                 _virtual = _running.Peek().Finish;
                 OnCpuDone(_running.Dequeue(), tally);
+                Dispatch(tally);
             }
             else if (next == ioDone)
             {
                 OnIoDone(_waiting.Dequeue());
+                Dispatch(tally);
             }
             else if (next == retry)
             {
@@ -210,25 +225,67 @@ internal sealed class OverloadSimulation
 
     private void Send(Priority priority, int attempt, Tally tally)
     {
-        if (_throttle?.TryBegin() == false)
+        if (_throttle?.TryBegin(_scenario.ThrottlesByPriority ? priority : Priority.Normal) == false)
         {
             tally.Refused(_now); // given up at the client
             return;
         }
 
         tally.Sent(_now);
-        if (!_door.Admit(priority, _inside, _criticalInside))
+        var job = new Job(priority, _now, attempt);
+        if (_scenario.Threads is null)
+        {
+            Decide(job, tally);
+            return;
+        }
+
+        _queue.Enqueue(job);
+        Dispatch(tally);
+    }
+
+    /// <summary>Gives work to the threads that have none.</summary>
+    private void Dispatch(Tally tally)
+    {
+        while (_running.Count < _scenario.Threads)
+        {
+            if (_ahead.TryDequeue(out Job? back))
+            {
+                Enqueue(back, HalfOfTheWork);
+            }
+            else if (_queue.TryDequeue(out Job? next))
+            {
+                if (_canaryAt <= next.ArrivedAt)
+                {
+                    (_canaryWaited, _canaryAt) = (_now - _canaryAt, double.MaxValue);
+                }
+
+                Decide(next, tally);
+            }
+            else
+            {
+                return;
+            }
+        }
+    }
+
+    private double HalfOfTheWork => _scenario.CpuMs / 2 * _scenario.CpuFactor(_now / 1_000);
+
+    private void Decide(Job job, Tally tally)
+    {
+        job.EnteredAt = _now;
+        if (!_door.Admit(job.Priority, _inside, _criticalInside))
         {
             _refusedInTick++;
             tally.Refused(_now);
-            Enqueue(new Job(priority, _now, attempt) { Stage = Stage.Refusal }, _scenario.RefusalMs);
-            Answered(priority, attempt, isGood: false);
+            job.Stage = Stage.Refusal;
+            Enqueue(job, _scenario.RefusalMs);
+            Answered(job.Priority, job.Attempt, isGood: false);
             return;
         }
 
         _inside++;
-        _criticalInside += priority == Priority.Critical ? 1 : 0;
-        Enqueue(new Job(priority, _now, attempt), _scenario.CpuMs / 2 * _scenario.CpuFactor(_now / 1_000));
+        _criticalInside += job.Priority == Priority.Critical ? 1 : 0;
+        Enqueue(job, HalfOfTheWork);
     }
 
     private void Answered(Priority priority, int attempt, bool isGood)
@@ -269,7 +326,7 @@ internal sealed class OverloadSimulation
                 _criticalInside -= job.Priority == Priority.Critical ? 1 : 0;
                 double rt = _now - job.ArrivedAt;
                 _passed++;
-                _rtSum += rt;
+                _rtSum += _now - job.EnteredAt;
                 bool inTime = rt <= _scenario.DeadlineMs;
                 _door.Done(rt, _inside, inTime);
                 Answered(job.Priority, job.Attempt, inTime);
@@ -292,12 +349,19 @@ internal sealed class OverloadSimulation
             StartIo(next);
         }
 
-        Enqueue(job, _scenario.CpuMs / 2 * _scenario.CpuFactor(_now / 1_000));
+        if (_scenario.Threads is null)
+        {
+            Enqueue(job, HalfOfTheWork);
+        }
+        else
+        {
+            _ahead.Enqueue(job);
+        }
     }
 
     private void StartIo(Job job) => _waiting.Enqueue(job, _now + (_scenario.IoMs * _scenario.IoFactor(_now / 1_000)));
 
-    private void Tick(double pausedMs, List<(double, bool, double, double, double, int, double, long)> ticks)
+    private void Tick(double pausedMs, List<(double, bool, double, double, double, int, double, long, double, double)> ticks)
     {
         double cpu = Math.Min(1, _busyMs / (TickMs * _scenario.Cores));
         double wait = Math.Max(_pooledWait, _pooled.TryPeek(out Job? oldest) ? _now - oldest.PooledAt : 0);
@@ -306,11 +370,26 @@ internal sealed class OverloadSimulation
             wait = Math.Max(wait, _running.Count * _scenario.CpuMs / 2 / (_scenario.Cores * _speed));
         }
 
-        var sample = new SystemSample((long)_now, TickMs, cpu, 0, 0, pausedMs);
+        double doorWait = ReadCanary();
+        wait = Math.Max(wait, doorWait);
+        var sample = new SystemSample((long)_now, TickMs, cpu, 0, doorWait, pausedMs);
         _door.Tick(sample, wait, _passed, _rtSum, _refusedInTick);
         HybridLimit? hybrid = (_door as HybridDoor)?.Limit;
-        ticks.Add((_now, hybrid?.IsHot ?? false, hybrid?.Cap ?? 0, hybrid?.MinRt ?? 0, hybrid?.MaxPass ?? 0, _inside, cpu, _refusedInTick));
+        ticks.Add((_now, hybrid?.IsHot ?? false, hybrid?.Cap ?? 0, hybrid?.MinRt ?? 0, hybrid?.MaxPass ?? 0, _inside, cpu, _refusedInTick, hybrid?.Pace ?? 0, doorWait));
         (_busyMs, _passed, _rtSum, _refusedInTick, _pooledWait) = (0, 0, 0, 0, 0);
+    }
+
+    /// <summary>What the sampler's item in the queue says: its age while it waits, then how long it had waited, and then the next is on its way.</summary>
+    private double ReadCanary()
+    {
+        if (_canaryAt != double.MaxValue && _queue.Count > 0)
+        {
+            return _now - _canaryAt;
+        }
+
+        double waited = _canaryWaited;
+        (_canaryWaited, _canaryAt) = (0, _queue.Count > 0 ? _now : double.MaxValue);
+        return waited;
     }
 
     private enum Stage
@@ -337,6 +416,9 @@ internal sealed class OverloadSimulation
         public double ArrivedAt => arrivedAt;
 
         public Stage Stage { get; set; }
+
+        /// <summary>When the door saw it.</summary>
+        public double EnteredAt { get; set; }
 
         public double Finish { get; set; }
 
@@ -375,7 +457,7 @@ internal sealed class OverloadSimulation
             _criticalDone += priority == Priority.Critical && IsMeasured(arrivedAt) ? 1 : 0;
         }
 
-        public Outcome Result(List<(double, bool, double, double, double, int, double, long)> ticks) => new(
+        public Outcome Result(List<(double, bool, double, double, double, int, double, long, double, double)> ticks) => new(
             _done / (scenario.CapacityPerSecond * (_to - _from) / 1_000),
             _critical == 0 ? 1 : (double)_criticalDone / _critical,
             _arrived == 0 ? 0 : (double)_refused / _arrived,

@@ -32,6 +32,37 @@ public sealed class HandOverTests
         Assert.Equal((1, 0), (pool.Snapshot().Idle, pool.Snapshot().Waiting));
     }
 
+    /// <summary>Who queued behind somebody who waits although something is idle made the next one queue too, and so on for ever.</summary>
+    [Fact]
+    public async Task Acquire_SomebodyWaitsThoughSomethingIsIdle_ServesThatOneAndTakesAnother()
+    {
+        var clock = new Clock(_time);
+        var pool = new ResourcePool<Resource>("test", _factory, new PoolOptions { MaxSize = 3 }, clock);
+        PoolLease<Resource>[] held = [await pool.AcquireAsync(), await pool.AcquireAsync(), await pool.AcquireAsync()];
+        ValueTask<PoolLease<Resource>> newcomer = default;
+        int reads = 0;
+        clock.OnRead = () =>
+        {
+            if (reads++ == 0)
+            {
+                Array.ForEach(held, static lease => lease.Dispose());
+            }
+            else if (pool.Snapshot() is { Checking: 1, Waiting: 1, Idle: 2 })
+            {
+                // One waits, and is about to be handed one; two more are idle.
+                clock.OnRead = null;
+                long waits = pool.Waits;
+                newcomer = pool.AcquireAsync();
+                Assert.Equal((true, waits), (newcomer.IsCompletedSuccessfully, pool.Waits));
+            }
+        };
+        ValueTask<PoolLease<Resource>> waiting = pool.AcquireAsync();
+        Assert.True(waiting.IsCompletedSuccessfully);
+        Assert.Null(clock.OnRead);
+        Assert.NotEqual((await waiting).Resource.Id, (await newcomer).Resource.Id);
+        Assert.Equal((2, 1), (pool.Snapshot().Leased, pool.Snapshot().Idle));
+    }
+
     /// <summary>A drain that came in the moment of a hand-over passed the entry by, and when nobody waited any more it was laid back into the closed pool.</summary>
     [Fact]
     public async Task Drain_AmidAHandOver_NothingIsLaidBack()

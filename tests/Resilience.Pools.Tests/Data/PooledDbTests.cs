@@ -123,6 +123,17 @@ public sealed class PooledDbTests
     }
 
     [Fact]
+    public async Task Connection_HeldTooLong_IsToldToTheLogger()
+    {
+        using var log = new LogCollector();
+        var time = new ManualTimeProvider();
+        var source = new PooledDbDataSource("fake", _db.Create, new PoolOptions { LeakThreshold = TimeSpan.FromSeconds(5) }, timeProvider: time, logger: log.CreateLogger("test"));
+        await using PooledDbConnection connection = await source.OpenConnectionAsync();
+        time.Advance(TimeSpan.FromSeconds(6));
+        Assert.Contains("PooledDbTests.cs:", Assert.Single(log.WithId(2000)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Connection_OpenedAndClosed_TellsItsState()
     {
         await using PooledDbDataSource source = Source(new PoolOptions { AcquireTimeout = TimeSpan.FromSeconds(7) });

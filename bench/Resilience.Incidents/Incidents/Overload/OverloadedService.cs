@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Net;
-using System.Text;
 using Microsoft.AspNetCore.Http;
 using Resilience.Incidents.Instruments;
 using Resilience.Incidents.Replay;
@@ -22,7 +21,7 @@ internal sealed class OverloadedService : IAsyncDisposable
     {
         _process = process;
         _server = new IPEndPoint(IPAddress.Loopback, address.Port);
-        _requests = [.. Traffic.Paths.Select(path => Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: {address.Authority}\r\n\r\n"))];
+        _requests = [.. Traffic.Paths.Select(path => HttpConnection.Request(_server, path))];
     }
 
     public bool HasDied => _process.HasExited;

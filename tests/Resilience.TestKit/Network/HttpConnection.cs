@@ -2,13 +2,13 @@ using System.Buffers.Text;
 using System.Net;
 using System.Net.Sockets;
 
-namespace Resilience.Incidents.Incidents.Overload;
+namespace Resilience.TestKit;
 
 /// <summary>
 /// One keep-alive connection that sends a request that was made beforehand and reads a short answer. The load shares the cores with the
-/// service, so a refusal must not cost the one who asks ten times what it costs the one who refuses.
+/// service, so a refusal must not cost the one who asks ten times what it costs the one who refuses. For one request at a time.
 /// </summary>
-internal sealed class HttpConnection : IDisposable
+public sealed class HttpConnection : IDisposable
 {
     private readonly Socket _socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
     private readonly byte[] _answer = new byte[2048];
@@ -20,6 +20,10 @@ internal sealed class HttpConnection : IDisposable
     /// <summary>Whether another request may be sent.</summary>
     public bool IsReusable { get; private set; }
 
+    /// <summary>Connects.</summary>
+    /// <param name="server">The server's address.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
+    /// <exception cref="SocketException">The server cannot be reached.</exception>
     public static async ValueTask<HttpConnection> OpenAsync(IPEndPoint server, CancellationToken cancellationToken)
     {
         var connection = new HttpConnection();
@@ -35,7 +39,14 @@ internal sealed class HttpConnection : IDisposable
         }
     }
 
+    /// <summary>The bytes of a request for a path.</summary>
+    /// <param name="server">The server's address.</param>
+    /// <param name="path">The path.</param>
+    public static byte[] Request(IPEndPoint server, string path) => System.Text.Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: {server}\r\n\r\n");
+
     /// <summary>Sends a request and returns the status of its answer once the whole of it has come.</summary>
+    /// <param name="request">The request, as <see cref="Request"/> makes it.</param>
+    /// <param name="cancellationToken">Ends the wait; the connection cannot be used again then.</param>
     /// <exception cref="IOException">The server closed the connection, or its answer is none that this reads.</exception>
     public async ValueTask<int> AskAsync(ReadOnlyMemory<byte> request, CancellationToken cancellationToken)
     {
@@ -57,6 +68,7 @@ internal sealed class HttpConnection : IDisposable
         }
     }
 
+    /// <summary>Hangs up.</summary>
     public void Dispose() => _socket.Dispose();
 
     private bool TryRead(ReadOnlySpan<byte> answer, out int status)
