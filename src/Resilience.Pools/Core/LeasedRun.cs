@@ -45,7 +45,9 @@ internal static class LeasedRun
         }
         finally
         {
+#pragma warning disable VSTHRD103 // giving a lease back waits for nothing
             lease.Dispose();
+#pragma warning restore VSTHRD103
         }
     }
 
@@ -67,7 +69,9 @@ internal static class LeasedRun
         }
         finally
         {
+#pragma warning disable VSTHRD103 // giving a lease back waits for nothing
             lease.Dispose();
+#pragma warning restore VSTHRD103
         }
     }
 

@@ -137,6 +137,12 @@ public sealed class OverloadTests(ITestOutputHelper output)
         double capacity = await load.CapacityAsync(4, TimeSpan.FromSeconds(2));
         await load.ConnectAsync(100);
         LoadResult result = await load.RunAsync(capacity * times, TimeSpan.FromSeconds(Seconds + 2), TimeSpan.FromSeconds(3));
+        if (admission)
+        {
+            // Machines that are shared become faster and slower within seconds.
+            capacity = (capacity + await load.CapacityAsync(4, TimeSpan.FromSeconds(2))) / 2;
+        }
+
         foreach (string line in service.Lines.Where(line => line.StartsWith("stages ", StringComparison.Ordinal)))
         {
             output.WriteLine(line);

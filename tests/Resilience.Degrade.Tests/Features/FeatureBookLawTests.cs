@@ -76,7 +76,7 @@ public sealed class FeatureBookLawTests
         Assert.Single(host.Logs.WithId(4006));
         value = 0.99;
         Press(host, 1_000);
-        Assert.Equal(2, host.Logs.WithId(4006).Count());
+        Assert.Equal(2, host.Logs.WithId(4006).Count);
     }
 
     [Fact]

@@ -83,6 +83,24 @@ public sealed class SharedOverridesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Redis_WasAwayFromOneNode_WhatItsOperatorSaidReachesTheOthersWhenItIsBack()
+    {
+        await using ChaosProxy proxy = ChaosProxy.Start(_server);
+        await using OverrideNode one = await OverrideNode.StartAsync(proxy.Endpoint, "o:");
+        await using OverrideNode two = await OverrideNode.StartAsync(_server.Endpoint, "o:");
+        proxy.RefusesNew = true;
+        proxy.Cut();
+        await one.Degradation.OverrideAsync(Comments, FeatureState.Off, "far too many", "me");
+        Assert.Equal(FeatureState.Off, one.Degradation.StateOf(Comments));
+        Assert.Equal(FeatureState.Normal, two.Degradation.StateOf(Comments));
+        proxy.RefusesNew = false;
+        proxy.Heal();
+        await UntilAsync(two, FeatureState.Off);
+        Assert.Equal("far too many (me)", two.Degradation.Decide(Comments).Reason);
+        Assert.Equal(FeatureState.Off, one.Degradation.StateOf(Comments));
+    }
+
+    [Fact]
     public async Task Start_RedisIsAway_TheLastKnownGoodHolds()
     {
         string folder = Directory.CreateTempSubdirectory("overrides").FullName;

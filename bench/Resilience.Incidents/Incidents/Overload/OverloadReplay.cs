@@ -14,7 +14,7 @@ internal sealed class OverloadReplay(ReplayRun run, string service, int capacity
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Step = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan Settling = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Settling = TimeSpan.FromSeconds(2);
 
     private bool _naiveDied;
 
@@ -71,7 +71,7 @@ internal sealed class OverloadReplay(ReplayRun run, string service, int capacity
             .Check("without the kit goodput collapses at 10x", "naive10", IncidentResult.Percent(naive, 1), naive < 0.5);
     }
 
-    /// <summary>What happened once the first second of the overload was over.</summary>
+    /// <summary>What happened once the first two seconds of the overload were over.</summary>
     private static LoadFigures At(Timeline timeline, int? lane = null) => timeline.Slice(Step + Settling, timeline.Plan.Duration, lane);
 
     private async Task<Overloaded> CompareAsync(double capacity, double times)

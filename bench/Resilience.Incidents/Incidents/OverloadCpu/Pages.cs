@@ -5,13 +5,13 @@ using Microsoft.AspNetCore.Http;
 
 namespace Resilience.Incidents.Incidents.OverloadCpu;
 
-/// <summary>Pages that cost some twelve milliseconds of a core and ten of waiting each, on whatever machine.</summary>
+/// <summary>Pages that cost some twenty milliseconds of a core and ten of waiting each, on whatever machine.</summary>
 internal static class Pages
 {
     /// <summary>The environment variable that tells the service what <see cref="MeasureRounds"/> has found, so that both sides do the same work.</summary>
     public const string RoundsVariable = "RESILIENCE_INCIDENTS_ROUNDS";
 
-    private static readonly TimeSpan Cost = TimeSpan.FromMilliseconds(12);
+    private static readonly TimeSpan Cost = TimeSpan.FromMilliseconds(20);
     private static readonly byte[] Template = new byte[64 * 1024];
     private static readonly int Rounds = int.TryParse(Environment.GetEnvironmentVariable(RoundsVariable), CultureInfo.InvariantCulture, out int rounds) ? rounds : 128;
 

@@ -21,6 +21,7 @@ export class CacheDialog {
   #name = '';
   #opener = null;
   #now = new Date();
+  #caches = [];
   #asking = false;
   #events = new KeyedList(byId('cache-events'), () => this.#event());
   #keyEvents = new KeyedList(byId('cache-key-events'), () => this.#event());
@@ -45,7 +46,7 @@ export class CacheDialog {
     this.#opener = opener;
     byId('cache-look').reset();
     write(byId('cache-title'), `Cache ${name}`);
-    write(byId('cache-now'), '');
+    this.#showFigures();
     this.#showEvents([]);
     this.#showKey(null, null);
     this.#dialog.showModal();
@@ -58,12 +59,19 @@ export class CacheDialog {
   // Called with each reading of the figures.
   take(caches, now) {
     this.#now = now;
-    const cache = this.#dialog.open ? caches?.find(one => one.name === this.#name) : null;
+    this.#caches = caches ?? [];
+    if (this.#dialog.open) {
+      this.#showFigures();
+      this.#askForEvents();
+    }
+  }
+
+  #showFigures() {
+    const cache = this.#caches.find(one => one.name === this.#name);
     if (cache) {
       const reads = cache.localHitRatio === undefined ? 'no reads lately' : `${percent(cache.localHitRatio)} of reads hit it`;
       const tier = { None: 'no shared tier', Closed: 'shared tier up', Open: 'shared tier away', Probing: 'shared tier being tried' }[cache.sharedTier];
       write(byId('cache-now'), `${count(cache.entries)} ${cache.entries === 1 ? 'entry' : 'entries'} in the local tier, ${reads}; ${tier}.`);
-      this.#askForEvents();
     }
   }
 
@@ -82,6 +90,9 @@ export class CacheDialog {
       // The connection broke; the stream tells so, and the next reading asks again.
     } finally {
       this.#asking = false;
+      if (this.#dialog.open && name !== this.#name) {
+        this.#askForEvents(); // another cache was opened meanwhile
+      }
     }
   }
 
