@@ -240,7 +240,12 @@ internal sealed class SharedWriter : IAsyncDisposable
             int before = _missed.Count;
             try
             {
-                await ReplayAsync().ConfigureAwait(false);
+                // The end of the cache does not wait for a tier that hangs; a call of it ends by itself.
+                await ReplayAsync().AsTask().WaitAsync(_stopping.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
+            {
+                return;
             }
             catch (Exception exception)
             {

@@ -48,7 +48,7 @@ internal static class ThreadSlot
     /// <summary>Gives the row back when its thread is no more.</summary>
     private sealed class Lease(int slot)
     {
-#pragma warning disable MA0055 // nothing else tells that a thread has ended
+#pragma warning disable MA0055 // Nothing else says that a thread is no more.
         ~Lease() => Interlocked.And(ref _taken, ~(1UL << slot));
 #pragma warning restore MA0055
     }

@@ -113,6 +113,25 @@ public sealed class SharedTierUseTests
     }
 
     [Fact]
+    public async Task Dispose_WhileAReplayHangs_DoesNotWaitForIt()
+    {
+        ResilientCache cache = New();
+        int calls = 0;
+        _tier.Before = _ =>
+        {
+            Interlocked.Increment(ref calls);
+            return Gate().Task;
+        };
+        Task set = cache.SetAsync("key", "value").AsTask();
+        await _time.WaitForTimersAsync(2);
+        int before = Volatile.Read(ref calls);
+        _time.Advance(TimeSpan.FromMilliseconds(500));
+        await set.Soon();
+        TestCache.Until(() => Volatile.Read(ref calls) > before, "the replay's call");
+        await cache.DisposeAsync().AsTask().Soon();
+    }
+
+    [Fact]
     public async Task Call_GivenUp_IsCancelledForTiersThatListen()
     {
         var tier = new ListeningTier();
