@@ -30,7 +30,17 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
                     due.Add((key, (LocalEntry<T>)entry));
                 }
             }
-            else if (!reads.IsRefused(key))
+            else if (reads.IsRefused(key))
+            {
+                // There is no such thing.
+            }
+            else if (reads.StaleFirst<T>(entry, policy) is { } stale)
+            {
+                core.NoteStaleServed(key);
+                Keep(found, key, stale);
+                due.Add((key, stale));
+            }
+            else
             {
                 missing.Add((key, entry));
             }
@@ -51,6 +61,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
     {
         var found = new Dictionary<string, T>(StringComparer.Ordinal);
         var flights = new List<Flight<T>>();
+        TimeSpan limit = AnswerWait.Limit(RequestScope.Current);
         foreach (string key in keys.Distinct(StringComparer.Ordinal))
         {
             CacheResult<T> local = looks.Peek<T>(core.Local.Find(key));
@@ -58,7 +69,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
             {
                 found[key] = local.Value!;
             }
-            else if (!local.IsKnownAbsent && core.Shared is not null)
+            else if (!local.IsKnownAbsent && core.Shared is not null && limit != TimeSpan.Zero)
             {
                 flights.Add(looks.Begin<T>(key));
             }
@@ -71,7 +82,11 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
 
         try
         {
-            await loads.Shared.LookManyAsync(flights).AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
+            await loads.Shared.LookManyAsync(flights).AsTask().WaitAsync(limit, core.Time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // The request has no time left: what was found is what there is.
         }
         finally
         {
@@ -80,7 +95,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
 
         foreach (Flight<T> flight in flights.Where(flight => flight.Origin == CacheOrigin.Shared))
         {
-            Take(found, flight, isLeader: true);
+            Take(found, flight, core.Policies.Look, null, isLeader: true);
         }
 
         return found;
@@ -95,37 +110,48 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
             missing.ForEach(one => Reentrancy.ThrowIfInside(outer, core, one.Key));
         }
 
+        RequestScope? scope = RequestScope.Current;
+        if (scope is { Deadline.IsExpired: true })
+        {
+            missing.ForEach(one => Keep(found, one.Key, reads.StaleOrLate(one.Key, one.Found as LocalEntry<T>, policy, scope)));
+            return;
+        }
+
         // From the first flight that is begun to the first await nothing throws: others may wait for it already.
         var parts = new BatchParts<T>();
         foreach ((string key, LocalEntry? entry) in missing)
         {
-            JoinOrBegin(key, policy, states, entry, outer, parts);
+            JoinOrBegin(key, policy, states, entry, outer, scope, parts);
         }
 
-        Task flying = parts.Owned.Count == 0 ? Task.CompletedTask : batches.FlyAsync(parts.Owned, state, factory, policy);
+        FlightBatch? own = parts.Owned.Count == 0 ? null : new FlightBatch(parts.Owned);
+        if (own is not null)
+        {
+            _ = batches.FlyAsync(parts.Owned, state, factory, policy);
+        }
+
         int left = 0; // how many of the joined flights have been waited for
         List<string>? again = null;
         try
         {
-            await AwaitOwnAsync(flying, parts.Owned, outer, cancellationToken).ConfigureAwait(false);
-            parts.Owned.ForEach(flight => Take(found, flight, isLeader: true));
-            parts.Newer.ForEach(newer => Keep(found, newer.Key, core.Entries.Materialise(newer.Entry), newer.Entry));
+            parts.Newer.ForEach(newer => Keep(found, newer.Key, newer.Entry));
+            if (own is not null)
+            {
+                await AwaitOwnAsync(own, outer, scope, cancellationToken).ConfigureAwait(false);
+                parts.Owned.ForEach(flight => Take(found, flight, policy, scope, isLeader: true));
+            }
+
             foreach ((Flight<T> flight, Task answered, long joinedAt) in parts.Joined)
             {
                 left++;
-                RequestScope? scope = RequestScope.Current;
-                if (!await waits.ForAnswerAsync(flight, answered, scope, cancellationToken).ConfigureAwait(false))
-                {
-                    throw AnswerWait.Late(core.Name, scope!);
-                }
-
-                if (flight.IsTooOldFor(joinedAt, core.Invalidations) || flight.IsOutOfLeadersTime(flight.Failure?.SourceException))
+                bool isInTime = await waits.ForAnswerAsync(flight, answered, scope, cancellationToken).ConfigureAwait(false);
+                if (isInTime && (flight.IsTooOldFor(joinedAt, core.Invalidations) || flight.IsOutOfLeadersTime(flight.Failure?.SourceException)))
                 {
                     (again ??= []).Add(flight.Key);
                 }
                 else
                 {
-                    Take(found, flight, isLeader: false);
+                    Take(found, flight, policy, scope, isLeader: false);
                 }
             }
         }
@@ -144,32 +170,34 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
         }
     }
 
-    private async ValueTask AwaitOwnAsync<T>(Task flying, List<Flight<T>> owned, Flight? outer, CancellationToken cancellationToken)
+    /// <summary>Waits until all flights that the batch began are answered, or its request has no time left; leaves those that are not.</summary>
+    private async ValueTask AwaitOwnAsync(FlightBatch own, Flight? outer, RequestScope? scope, CancellationToken cancellationToken)
     {
-        if (flying.IsCompleted)
+        if (own.Answered.IsCompleted)
         {
             return;
         }
 
-        RequestScope? scope = RequestScope.Current;
         try
         {
             if (outer is not null)
             {
-                Reentrancy.BeginWait(outer, owned[0], core.Name);
+                Reentrancy.BeginWait(outer, own.Lead, core.Name);
             }
 
-            await flying.WaitAsync(AnswerWait.Limit(scope), core.Time, cancellationToken).ConfigureAwait(false);
+            await own.Answered.WaitAsync(AnswerWait.Limit(scope), core.Time, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
-            owned.ForEach(loads.Leave);
-            if (exception is TimeoutException)
+            foreach (Flight flight in own.Flights)
             {
-                throw AnswerWait.Late(core.Name, scope!);
+                loads.Leave(flight);
             }
 
-            throw;
+            if (exception is not TimeoutException)
+            {
+                throw;
+            }
         }
         finally
         {
@@ -180,7 +208,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
         }
     }
 
-    private void JoinOrBegin<T>(string key, EntryPolicy policy, TagState[]? tags, LocalEntry? entry, Flight? outer, BatchParts<T> parts)
+    private void JoinOrBegin<T>(string key, EntryPolicy policy, TagState[]? tags, LocalEntry? entry, Flight? outer, RequestScope? scope, BatchParts<T> parts)
     {
         KeyStripe stripe = core.Stripes[key];
         long joinedAt = core.Invalidations.Count.Current;
@@ -201,6 +229,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
             else
             {
                 flight = reads.BeginUnderLock<object?, T>(stripe, key, null, null, policy, tags, outer, entry);
+                flight.LeaderDeadline = scope is { Deadline.IsNone: false } ? scope.Deadline : null;
                 parts.Owned.Add(flight);
             }
 
@@ -208,14 +237,23 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
         }
     }
 
-    private void Take<T>(Dictionary<string, T> found, Flight<T> flight, bool isLeader)
+    /// <summary>Takes a flight's answer, or the stale copy where the request's time was up before there was one.</summary>
+    private void Take<T>(Dictionary<string, T> found, Flight<T> flight, EntryPolicy policy, RequestScope? scope, bool isLeader)
     {
+        if (!flight.IsAnswered)
+        {
+            Keep(found, flight.Key, reads.StaleOrLate(flight.Key, flight.Stale, policy, scope!));
+            return;
+        }
+
         T value = reads.TakeAnswer(flight, isLeader);
         if (flight.Origin != CacheOrigin.None)
         {
             Keep(found, flight.Key, value, flight.Entry);
         }
     }
+
+    private void Keep<T>(Dictionary<string, T> found, string key, LocalEntry<T> entry) => Keep(found, key, core.Entries.Materialise(entry), entry);
 
     private static void Keep<T>(Dictionary<string, T> found, string key, T value, LocalEntry<T>? entry)
     {

@@ -121,6 +121,12 @@ internal sealed class CacheCore
     /// <inheritdoc cref="IsOfUse(LocalEntry)"/>
     public bool IsOfUse(LocalEntry entry, long now) => now < entry.DeadAt && Invalidations.Judge(entry) != Standing.Gone;
 
+    /// <summary>
+    /// How long a copy holds that cannot be compared with the shared tier, in milliseconds: at most <see cref="SharedTierOptions.BlindFor"/>,
+    /// and by up to the jitter's share less, so that in an outage the copies of a node do not all expire in one moment.
+    /// </summary>
+    public long BlindSpan(EntryPolicy policy) => (long)(Settings.Shared.BlindFor.TotalMilliseconds * (1 - (policy.Jitter * Random())));
+
     /// <summary>Whether a key takes part in caching. A lone surrogate has no UTF-8 of its own, so two such keys could become one in the shared tier.</summary>
     public bool IsCacheable(string key)
     {

@@ -73,7 +73,7 @@ internal sealed class EntryMaker(CacheCore core)
             }
         }
 
-        var shape = new EntryTimes(core.Clock.Milliseconds, Bounded(local), fresh, useful, facts.LoadCost, 0);
+        var shape = new EntryTimes(core.Clock.Milliseconds, Bounded(local, policy), fresh, useful, facts.LoadCost, 0);
         LocalEntry<T> entry = Build(key, value, isShared, isAbsent, payload, shape, policy, facts, version, Math.Max(0, size));
         return new MadeEntry<T>(entry, frame, TimeSpan.FromMilliseconds(useful), isOversized);
     }
@@ -100,14 +100,15 @@ internal sealed class EntryMaker(CacheCore core)
         }
 
         var facts = new EntryFacts(start, tags, header.LoadCost, header.ETag, header.LastModified == 0 ? null : DateTimeOffset.FromUnixTimeMilliseconds(header.LastModified));
-        var times = new EntryTimes(core.Clock.Milliseconds, Bounded(Math.Min(header.LocalFor, fresh)), fresh, useful, header.LoadCost, age);
+        var times = new EntryTimes(core.Clock.Milliseconds, Bounded(Math.Min(header.LocalFor, fresh), policy), fresh, useful, header.LoadCost, age);
         entry = Build(key, value, isShared, isAbsent, isShared ? default : frame.Payload, times, policy, facts, frame.Version, frame.Payload.Length);
         return true;
     }
 
     /// <summary>The value of an entry: the one that all share, or one of the caller's own.</summary>
-    public T Materialise<T>(LocalEntry<T> entry) =>
-        entry.IsShared ? entry.Value : core.Serializers.Get<T>().Deserialize(new ReadOnlySequence<byte>(entry.Payload));
+    public T Materialise<T>(LocalEntry<T> entry) => entry is SharedEntry<T> shared
+        ? shared.Value
+        : core.Serializers.Get<T>().Deserialize(new ReadOnlySequence<byte>(((SerializedEntry<T>)entry).Payload));
 
     /// <summary>The wall-clock form of what a frame says of its value.</summary>
     private FrameHeader Header(FrameFlags flags, long fresh, long useful, long local, in EntryFacts facts, SharedStamp stamp) => new()
@@ -141,24 +142,19 @@ internal sealed class EntryMaker(CacheCore core)
         EntryExtras? extras = facts.ETag is null && facts.LastModified is null && sliding == 0
             ? null
             : new EntryExtras(facts.ETag, facts.LastModified, sliding, slidingEnd);
-        return new LocalEntry<T>
-        {
-            Value = isShared ? value : default!,
-            IsShared = isShared,
-            IsAbsent = isAbsent,
-            IsNull = value is null,
-            Payload = payload,
-            Tags = facts.Tags,
-            Version = version,
-            CreatedAt = now - times.Age,
-            Extras = extras,
-            Weight = policy.Size > 0 ? policy.Size : Overhead + (2L * key.Length) + size,
-            Priority = policy.Priority,
-            Stamp = facts.Start,
-            ActAt = ActAt(now, expires, sliding, isAbsent, times, policy),
-            ExpiresAt = expires,
-            DeadAt = Math.Max(expires, now + times.Useful),
-        };
+        LocalEntry<T> entry = isShared ? new SharedEntry<T>(value) : new SerializedEntry<T>(payload);
+        entry.IsAbsent = isAbsent;
+        entry.Tags = facts.Tags;
+        entry.Version = version;
+        entry.CreatedAt = now - times.Age;
+        entry.Extras = extras;
+        entry.Weight = policy.Size > 0 ? policy.Size : Overhead + (2L * key.Length) + size;
+        entry.Priority = policy.Priority;
+        entry.Stamp = facts.Start;
+        entry.ActAt = ActAt(now, expires, sliding, isAbsent, times, policy);
+        entry.ExpiresAt = expires;
+        entry.DeadAt = Math.Max(expires, now + times.Useful);
+        return entry;
     }
 
     /// <summary>When a reader first has more to do than to return the value.</summary>
@@ -194,7 +190,7 @@ internal sealed class EntryMaker(CacheCore core)
     }
 
     /// <summary>A node that cannot hear of changes keeps its copies only for a short while.</summary>
-    private long Bounded(long local) => core.IsBlind ? Math.Min(local, (long)core.Settings.Shared.BlindFor.TotalMilliseconds) : local;
+    private long Bounded(long local, EntryPolicy policy) => core.IsBlind ? Math.Min(local, core.BlindSpan(policy)) : local;
 
     /// <summary>Serialises a value, or finds that it cannot be where that was only to measure it.</summary>
     private bool TrySerialize<T>(T value, PooledBuffer buffer, bool isNeeded)

@@ -1,6 +1,7 @@
 using Resilience.Caching.Flights;
 using Resilience.Caching.Invalidation;
 using Resilience.Caching.Local;
+using Resilience.Context;
 
 namespace Resilience.Caching;
 
@@ -33,15 +34,26 @@ internal sealed class LookPath(CacheCore core, ReadPath reads, LoadPath loads)
     public async ValueTask<CacheResult<T>> PeekSharedAsync<T>(string key, CacheResult<T> local, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        TimeSpan limit = AnswerWait.Limit(RequestScope.Current);
+        if (limit == TimeSpan.Zero)
+        {
+            return local;
+        }
+
         Flight<T> flight = Begin<T>(key);
         try
         {
-            await loads.RunAsync(flight).WaitAsync(cancellationToken).ConfigureAwait(false);
+            await loads.RunAsync(flight).WaitAsync(limit, core.Time, cancellationToken).ConfigureAwait(false);
         }
-        catch (OperationCanceledException)
+        catch (Exception exception) when (exception is OperationCanceledException or TimeoutException)
         {
             loads.Leave(flight);
-            throw;
+            if (exception is OperationCanceledException)
+            {
+                throw;
+            }
+
+            return local; // The request has no time left: what is at hand is what there is.
         }
 
         if (flight.Failure is null && flight.Origin == CacheOrigin.Shared && flight.Entry is { } entry)

@@ -18,12 +18,12 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryHit<T>(ReadOnlySpan<char> key, LocalEntry? found, out T value)
     {
-        if (found is LocalEntry<T> { IsShared: true } entry)
+        if (found is SharedEntry<T> entry)
         {
             long now = core.Clock.Milliseconds;
             if (now < entry.ActAt && core.Invalidations.IsGood(entry))
             {
-                CountHit(key, entry, now, entry.IsAbsent);
+                CountHit(key, entry, now);
                 value = entry.Value;
                 return true;
             }
@@ -54,7 +54,7 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
             return new ValueTask<T>(default(T)!);
         }
 
-        if (core.ServesStaleFirst && TryServeStale(key, state, factory, policy, tags, found, out value))
+        if (TryServeStale(key, state, factory, policy, tags, found, out value))
         {
             return new ValueTask<T>(value!);
         }
@@ -75,7 +75,7 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
         Deadline deadline = RequestScope.Current?.Deadline ?? Deadline.None;
         if (deadline.IsExpired)
         {
-            return new ValueTask<T>(StaleOrLate(found as LocalEntry<T>, policy, RequestScope.Current!));
+            return new ValueTask<T>(core.Entries.Materialise(StaleOrLate(key, found as LocalEntry<T>, policy, RequestScope.Current!)));
         }
 
         long joinedAt = core.Invalidations.Count.Current;
@@ -110,22 +110,38 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
             return ReadAsync<TState, T>(key, state, factory, policy, tags, found, cancellationToken);
         }
 
-        if (isLeader)
+        if (isLeader && TryRun(flight, out T? value, out answered))
         {
-            // The leader's ambient context flows into the factory, because the flight starts on the leader's stack.
-            _ = loads.RunAsync(flight);
-            if (flight.IsAnswered)
-            {
-                return new ValueTask<T>(TakeAnswer(flight, isLeader));
-            }
-
-            lock (stripe.Lock)
-            {
-                answered = flight.AnsweredUnderLock();
-            }
+            return new ValueTask<T>(value!);
         }
 
         return AwaitAsync(flight, answered!, isLeader, joinedAt, key, state, factory, policy, tags, cancellationToken);
+    }
+
+    /// <summary>Runs a flight on its leader's stack, so that the leader's ambient context flows into the factory.</summary>
+    /// <returns>Whether it was answered at once, with the value; the flight is not to be touched any more then. Else there is what ends with the answer.</returns>
+    private bool TryRun<T>(Flight<T> flight, out T? value, out Task? answered)
+    {
+        Task running = loads.RunAsync(flight);
+        value = default;
+        answered = null;
+        if (flight.IsAnswered)
+        {
+            value = TakeAnswer(flight, isLeader: true);
+            if (running.IsCompleted)
+            {
+                flight.Recycle();
+            }
+
+            return true;
+        }
+
+        lock (flight.Stripe.Lock)
+        {
+            answered = flight.AnsweredUnderLock();
+        }
+
+        return false;
     }
 
     /// <summary>Step 2: whether the guard knows that the key cannot exist.</summary>
@@ -166,7 +182,7 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
             refresh = !Touch(key, entry, now, policy);
         }
 
-        CountHit(key, entry, now, entry.IsAbsent);
+        CountHit(key, entry, now);
         value = core.Entries.Materialise(entry);
         return true;
     }
@@ -201,11 +217,9 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
     /// </summary>
     public Flight<T> BeginUnderLock<TState, T>(KeyStripe stripe, string key, TState state, Delegate? factory, EntryPolicy policy, TagState[]? tags, Flight? outer, LocalEntry? current)
     {
-        var flight = new Flight<TState, T>(key, core.Invalidations.Count.Current, policy, tags, stripe, state, factory)
-        {
-            Outer = outer,
-            Stale = current as LocalEntry<T>,
-        };
+        Flight<T> flight = Flight<TState, T>.Begin(key, core.Invalidations.Count.Current, policy, tags, stripe, state, factory);
+        flight.Outer = outer;
+        flight.Stale = current as LocalEntry<T>;
         stripe.AddUnderLock(flight);
         return flight;
     }
@@ -259,10 +273,9 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
     private bool TryServeStale<TState, T>(string key, TState state, Delegate? factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, LocalEntry? found, out T? value)
     {
         value = default;
-        if (policy.StaleFor == 0 || found is not LocalEntry<T> stale || core.Clock.Milliseconds >= stale.DeadAt
-            || core.Invalidations.Judge(stale) is not (Standing.Good or Standing.Expired))
+        if (StaleFirst<T>(found, policy) is not { } stale)
         {
-            return false; // One that other nodes may have removed is not known to be good enough.
+            return false;
         }
 
         BeginRefresh<TState, T>(key, state, factory, policy, tags, stale);
@@ -271,12 +284,18 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
         return true;
     }
 
+    /// <summary>The stale copy that may be handed out at once; <see langword="null"/> where there is none or loads are to be waited for.</summary>
+    public LocalEntry<T>? StaleFirst<T>(LocalEntry? found, EntryPolicy policy) =>
+        core.ServesStaleFirst && policy.StaleFor > 0 && found is LocalEntry<T> stale && core.Clock.Milliseconds < stale.DeadAt
+            && core.Invalidations.Judge(stale) is Standing.Good or Standing.Expired // one that other nodes may have removed is not known to be good enough
+            ? stale : null;
+
     private async ValueTask<T> AwaitAsync<TState, T>(Flight<T> flight, Task answered, bool isLeader, long joinedAt, string key, TState state, Delegate? factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, CancellationToken cancellationToken)
     {
         RequestScope? scope = RequestScope.Current;
         if (!await waits.ForAnswerAsync(flight, answered, scope, cancellationToken).ConfigureAwait(false))
         {
-            return StaleOrLate(flight.Stale, policy, scope!);
+            return core.Entries.Materialise(StaleOrLate(key, flight.Stale, policy, scope!));
         }
 
         // An answer that is older than the caller may see, or a failure that was only the leader's lack of time, is none for a joiner.
@@ -286,16 +305,17 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
             : TakeAnswer(flight, isLeader);
     }
 
-    /// <summary>What a caller gets whose request has no time left.</summary>
-    private T StaleOrLate<T>(LocalEntry<T>? stale, EntryPolicy policy, RequestScope scope)
+    /// <summary>What a caller gets whose request has no time left: the stale copy.</summary>
+    /// <exception cref="DeadlineExceededException">There is none.</exception>
+    public LocalEntry<T> StaleOrLate<T>(string key, LocalEntry<T>? stale, EntryPolicy policy, RequestScope scope)
     {
         if (policy.StaleFor == 0 || stale is null || !core.IsOfUse(stale))
         {
             throw AnswerWait.Late(core.Name, scope);
         }
 
-        core.NoteStaleServed(string.Empty);
-        return core.Entries.Materialise(stale);
+        core.NoteStaleServed(key);
+        return stale;
     }
 
     /// <summary>What a caller gets of a flight's answer.</summary>
@@ -334,7 +354,7 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void CountHit(ReadOnlySpan<char> key, LocalEntry entry, long now, bool isAbsent)
+    private void CountHit(ReadOnlySpan<char> key, LocalEntry entry, long now)
     {
         if (core.Statistics.AddHit())
         {
@@ -345,7 +365,7 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
         {
             core.NoteStaleServed(key);
         }
-        else if (isAbsent)
+        else if (entry.IsAbsent)
         {
             core.Statistics.Add(CacheCount.NegativeHit);
         }

@@ -4,7 +4,8 @@ public sealed partial class ResilientCache
 {
     /// <summary>
     /// Gets many values; what is missing is read from the shared tier in one go, and what is missing there is loaded by one call of the
-    /// factory. Single-flight holds per key, across batches and single reads.
+    /// factory. Single-flight holds per key, across batches and single reads. At the soft timeout, and at the request's deadline, the keys
+    /// that have a stale copy are answered with it.
     /// </summary>
     /// <typeparam name="TState">The type of what is handed to the factory.</typeparam>
     /// <typeparam name="T">The type of the values.</typeparam>
@@ -16,6 +17,7 @@ public sealed partial class ResilientCache
     /// <param name="cancellationToken">Ends this caller's wait.</param>
     /// <returns>The values of the keys that exist.</returns>
     /// <exception cref="CacheLoadTimeoutException">The load took longer than its timeout, and not every key had a stale copy.</exception>
+    /// <exception cref="Resilience.Context.DeadlineExceededException">The request's deadline passed, and not every key had a value or a stale copy.</exception>
     /// <exception cref="OperationCanceledException">The caller gave up.</exception>
     public ValueTask<IReadOnlyDictionary<string, T>> GetOrCreateManyAsync<TState, T>(IEnumerable<string> keys, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, CacheEntryOptions? options = null, IEnumerable<string>? tags = null, CancellationToken cancellationToken = default)
     {

@@ -26,7 +26,7 @@ namespace Resilience.Caching;
 /// valid text, is not cached: its factory runs each time.</para>
 /// <para>The deadline of the caller's <see cref="RequestScope"/>, where there is one, bounds the wait: when it passes, the
 /// caller gets the stale copy, or a <see cref="DeadlineExceededException"/>; the load goes on for those who have time left, a write or removal
-/// in any case.</para>
+/// in any case. A look says what is at hand by then and does not throw.</para>
 /// </remarks>
 public sealed partial class ResilientCache : HybridCache, IAsyncDisposable, IDisposable
 {

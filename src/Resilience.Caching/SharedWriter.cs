@@ -53,6 +53,7 @@ internal sealed class SharedWriter : IAsyncDisposable
     /// <param name="mustFinish">Whether a caller waits for it, so that it counts against no bound.</param>
     public async Task WriteLoadedAsync(Flight flight, LocalEntry entry, SharedWrite write, bool mustFinish)
     {
+        flight.IsHeld = true;
         if (Interlocked.Increment(ref _pending) > _core.Settings.Shared.MaxPendingWrites && !mustFinish)
         {
             _core.Statistics.Add(CacheCount.WritesDropped);
@@ -370,7 +371,7 @@ internal sealed class SharedWriter : IAsyncDisposable
 
         _missed.Done(key, change);
         _core.Statistics.Add(CacheCount.Replayed);
-        Announce?.Invoke(new Change(ChangeKind.Key, key, version, default));
+        Announce?.Invoke(new Change(change.Kind == MissedKind.Expire ? ChangeKind.KeyExpired : ChangeKind.Key, key, version, default));
         return true;
     }
 }

@@ -1,3 +1,4 @@
+using Resilience.Caching.Tests.Shared;
 using Resilience.Context;
 using Resilience.TestKit;
 
@@ -116,6 +117,37 @@ public sealed class DeadlineTests
         }
 
         gate.SetResult(new Dictionary<string, string>());
+        TestCache.Until(() => cache.Snapshot().Flights == 0, "the flights' end");
+    }
+
+    [Fact]
+    public async Task Deadline_PassesWhileALookWaitsForTheSharedTier_WhatIsAtHandIsTheAnswer()
+    {
+        var tier = new FakeSharedTier();
+        await using ResilientCache cache = TestCache.New(_time, options => options.Shared.SoftTimeout = options.Shared.HardTimeout = TimeSpan.FromSeconds(60), tier);
+        await cache.SetAsync("key", "old");
+        _time.Advance(TimeSpan.FromSeconds(61));
+        var hung = new TaskCompletionSource();
+        tier.Before = _ => hung.Task;
+        using (Within(2))
+        {
+            Task<CacheResult<string>> stale = cache.TryGetAsync<string>("key").AsTask();
+            Task<CacheResult<string>> nothing = cache.TryGetAsync<string>("nothing").AsTask();
+            Task<IReadOnlyDictionary<string, string>> many = cache.TryGetManyAsync<string>(["key", "nothing"]).AsTask();
+            Assert.False(stale.IsCompleted || nothing.IsCompleted || many.IsCompleted);
+            _time.Advance(TimeSpan.FromSeconds(2));
+            Assert.Equal(("old", true), ((await stale.Soon()).Value, (await stale).IsStale));
+            Assert.False((await nothing.Soon()).HasValue);
+            Assert.Empty(await many.Soon());
+
+            // And now that it has passed, nobody is asked at all.
+            int calls = tier.Calls.Count;
+            Assert.True((await cache.TryGetAsync<string>("key").Soon()).IsStale);
+            Assert.Empty(await cache.TryGetManyAsync<string>(["key"]).Soon());
+            Assert.Equal(calls, tier.Calls.Count);
+        }
+
+        hung.SetResult();
         TestCache.Until(() => cache.Snapshot().Flights == 0, "the flights' end");
     }
 }

@@ -52,7 +52,12 @@ internal static class StartCommand
         // The runtime's own program when it was started by that, else this one.
         bool isHosted = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet";
         string[] arguments = [.. isHosted ? (string[])["exec", typeof(StartCommand).Assembly.Location] : [], "start", "--child", kind];
-        using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, arguments) { RedirectStandardOutput = true, UseShellExecute = false })!;
+        using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, arguments)
+        {
+            RedirectStandardOutput = true,
+            UseShellExecute = false,
+            WorkingDirectory = AppContext.BaseDirectory, // a host watches its folder and all below it: where a repository stands, that is what would be measured
+        })!;
         string line = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         return process.ExitCode == 0

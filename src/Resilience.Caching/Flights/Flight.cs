@@ -14,7 +14,8 @@ namespace Resilience.Caching.Flights;
 /// <remarks>
 /// A flight is answered once, with a value or a failure, and may go on after its answer (a stale copy was handed out, the load
 /// continues). It leaves the stripe's list when it is done, doomed by an invalidation of its key, abandoned at its load timeout, or left
-/// by its last waiter; a flight that is not in the list keeps nothing of what it still brings.
+/// by its last waiter; a flight that is not in the list keeps nothing of what it still brings. One that nobody but its leader has ever seen
+/// is used again for another load: see <see cref="Recycle"/>.
 /// </remarks>
 internal abstract class Flight
 {
@@ -24,17 +25,7 @@ internal abstract class Flight
     private TagState[]? _tags;
     private FlightExtras? _extras;
 
-    protected Flight(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe)
-    {
-        Key = key;
-        Start = start;
-        Policy = policy;
-        _tags = tags;
-        Stripe = stripe;
-        Cancellation = new FlightMark(this);
-    }
-
-    public string Key { get; }
+    public string Key { get; private set; } = null!;
 
     /// <summary>The node's invalidation count when the flight began: what it brings is older than every higher number. It may rise while nothing was read yet.</summary>
     public long Start
@@ -43,7 +34,7 @@ internal abstract class Flight
         set => Volatile.Write(ref _start, value);
     }
 
-    public EntryPolicy Policy { get; }
+    public EntryPolicy Policy { get; private set; } = null!;
 
     /// <summary>The tags of the call that began it; a factory may decide on others.</summary>
     public TagState[]? Tags
@@ -59,7 +50,7 @@ internal abstract class Flight
     /// <summary>Whether it has other tags than its call declared.</summary>
     public bool HasOtherTags { get; private set; }
 
-    public KeyStripe Stripe { get; }
+    public KeyStripe Stripe { get; private set; } = null!;
 
     /// <summary>The next of the stripe's list. Guarded by the stripe.</summary>
     public Flight? Next { get; set; }
@@ -87,7 +78,7 @@ internal abstract class Flight
     }
 
     /// <summary>The flights that one factory call loads together with this one; <see langword="null"/> for a load of its own.</summary>
-    public IReadOnlyList<Flight>? Batch
+    public FlightBatch? Batch
     {
         get => _extras?.Batch;
         set => Extras.Batch = value;
@@ -104,7 +95,7 @@ internal abstract class Flight
     public object Owner => Stripe.Owner;
 
     /// <summary>What ends it early, and what its factory is given: both the token and the mark that says whose factory it is.</summary>
-    public FlightMark Cancellation { get; }
+    public FlightMark Cancellation { get; private set; } = null!;
 
     /// <summary>The failure with which it was answered, if it was one.</summary>
     public ExceptionDispatchInfo? Failure => _extras?.Failure;
@@ -119,8 +110,14 @@ internal abstract class Flight
         set => Extras.Timer = value;
     }
 
-    /// <summary>1 while the load has a place among the cache's concurrent loads. Exchanged, so that it is given back once.</summary>
-    public int PermitState;
+    /// <summary>Whether the load has a place among the cache's concurrent loads. Exchanged, so that it is given back once.</summary>
+    public bool HasPermit;
+
+    /// <summary>Whether something beside the leader and the stripe's list holds on to it: the write to the shared tier, or a pipeline that its factory runs in.</summary>
+    public bool IsHeld { get; set; }
+
+    /// <summary>Whether it has come to its end: nothing runs any more that its load timeout would have to end. Guarded by the stripe.</summary>
+    public bool IsOver { get; private set; }
 
     /// <summary>Whether the load timeout gave the load up: nothing that it still brings is of use.</summary>
     public bool IsAbandoned
@@ -221,6 +218,7 @@ internal abstract class Flight
     {
         lock (Stripe.Lock)
         {
+            IsOver = true;
             Stripe.RemoveUnderLock(this);
             if (!_isAnswered)
             {
@@ -232,12 +230,59 @@ internal abstract class Flight
         Cancellation.End();
     }
 
+    /// <summary>
+    /// Gives a flight that is over, and that nobody but its leader can have got hold of, back for another load: nobody joined it, nothing was
+    /// made that calls back to it, and no code inside its factory asked for it. For most misses with a factory that completes at once.
+    /// </summary>
+    public void Recycle()
+    {
+        if (!IsOver || Waiters != 1 || IsHeld || _extras is not null || Cancellation.WasSeen)
+        {
+            return;
+        }
+
+        Clear();
+        Keep();
+    }
+
+    /// <summary>Begins anew.</summary>
+    protected void Begin(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe)
+    {
+        Key = key;
+        Start = start;
+        Policy = policy;
+        _tags = tags;
+        Stripe = stripe;
+        Cancellation = new FlightMark(this);
+    }
+
+    /// <summary>Becomes as new, without a reference to anything.</summary>
+    protected virtual void Clear()
+    {
+        Key = null!;
+        Policy = null!;
+        Stripe = null!;
+        Cancellation = null!;
+        _tags = null;
+        Next = null;
+        _isAnswered = _isAbandoned = HasOtherTags = IsListed = IsDoomed = IsCommitted = IsOver = IsRefresh = SoftPassed = HasPermit = IsHeld = false;
+        Waiters = 0;
+        BeganAt = 0;
+    }
+
+    /// <summary>Lies ready for the next load of its thread.</summary>
+    protected abstract void Keep();
+
     private FlightExtras Extras => _extras ?? Interlocked.CompareExchange(ref _extras, new FlightExtras(), null) ?? _extras!;
 
     protected void AnswerUnderLock()
     {
         Volatile.Write(ref _isAnswered, true);
-        _extras?.Answered?.TrySetResult();
+        if (_extras is { } extras)
+        {
+            extras.Answered?.TrySetResult();
+            extras.Batch?.NoteAnswer();
+        }
     }
 }
 
@@ -252,7 +297,7 @@ internal sealed class FlightExtras
 
     public Flight? Outer { get; set; }
 
-    public IReadOnlyList<Flight>? Batch { get; set; }
+    public FlightBatch? Batch { get; set; }
 
     /// <summary>Written with a full fence: who writes it looks at others' afterwards.</summary>
     public Flight? WaitsOn
@@ -273,7 +318,7 @@ internal sealed class FlightExtras
 }
 
 /// <summary>A flight with the type of its value.</summary>
-internal abstract class Flight<T>(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe) : Flight(key, start, policy, tags, stripe)
+internal abstract class Flight<T> : Flight
 {
     /// <summary>The value as the source or the shared tier gave it: for the one who began the flight.</summary>
     public T Value { get; private set; } = default!;
@@ -332,18 +377,55 @@ internal abstract class Flight<T>(string key, long start, EntryPolicy policy, Ta
         Origin == CacheOrigin.Local
             ? Entry is { } copy && (IsStale ? invalidations.Judge(copy) == Standing.Gone : !invalidations.IsGood(copy))
             : joinedAt != Start && HasOtherTags && !invalidations.IsCurrent(Start, Tags);
+
+    protected override void Clear()
+    {
+        base.Clear();
+        Value = default!;
+        Entry = Stale = null;
+        Origin = default;
+        IsStale = false;
+    }
 }
 
 /// <summary>A flight with its factory.</summary>
-internal sealed class Flight<TState, T>(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe, TState state, Delegate? factory)
-    : Flight<T>(key, start, policy, tags, stripe)
+internal sealed class Flight<TState, T> : Flight<T>
 {
-    public override bool WantsLoad => factory is Func<CacheLoad<T>, TState, CancellationToken, ValueTask<T>>;
+    [ThreadStatic]
+    private static Flight<TState, T>? _spare;
 
-    public override ValueTask<T> InvokeAsync(CacheLoad<T>? load, CancellationToken cancellationToken) => factory switch
+    private TState _state = default!;
+    private Delegate? _factory;
+
+    private Flight()
     {
-        Func<TState, CancellationToken, ValueTask<T>> plain => plain(state, cancellationToken),
-        Func<CacheLoad<T>, TState, CancellationToken, ValueTask<T>> seeing => seeing(load!, state, cancellationToken),
+    }
+
+    public override bool WantsLoad => _factory is Func<CacheLoad<T>, TState, CancellationToken, ValueTask<T>>;
+
+    public static Flight<TState, T> Begin(string key, long start, EntryPolicy policy, TagState[]? tags, KeyStripe stripe, TState state, Delegate? factory)
+    {
+        Flight<TState, T> flight = _spare ?? new Flight<TState, T>();
+        _spare = null;
+        flight.Begin(key, start, policy, tags, stripe);
+        flight._state = state;
+        flight._factory = factory;
+        return flight;
+    }
+
+    public override ValueTask<T> InvokeAsync(CacheLoad<T>? load, CancellationToken cancellationToken) => _factory switch
+    {
+        Func<TState, CancellationToken, ValueTask<T>> plain => plain(_state, cancellationToken),
+        Func<CacheLoad<T>, TState, CancellationToken, ValueTask<T>> seeing => seeing(load!, _state, cancellationToken),
         _ => throw new InvalidOperationException("A flight without a factory was asked to load."),
     };
+
+    protected override void Clear()
+    {
+        base.Clear();
+        _state = default!;
+        _factory = null;
+    }
+
+    protected override void Keep() => _spare = this;
 }

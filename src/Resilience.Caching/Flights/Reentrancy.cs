@@ -61,7 +61,7 @@ internal static class Reentrancy
     public static void EndWait(Flight outer) => Lead(outer).WaitsOn = null;
 
     /// <summary>The flight that stands for all that one factory call loads.</summary>
-    private static Flight Lead(Flight flight) => flight.Batch is { } batch ? batch[0] : flight;
+    private static Flight Lead(Flight flight) => flight.Batch?.Lead ?? flight;
 
     private static bool IsLoading(Flight flight, string key)
     {
@@ -70,7 +70,7 @@ internal static class Reentrancy
             return IsLoadingItself(flight, key);
         }
 
-        foreach (Flight member in flight.Batch)
+        foreach (Flight member in flight.Batch.Flights)
         {
             if (IsLoadingItself(member, key))
             {

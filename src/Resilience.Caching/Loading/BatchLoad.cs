@@ -7,16 +7,15 @@ using Resilience.Caching.Telemetry;
 namespace Resilience.Caching.Loading;
 
 /// <summary>
-/// Steps 4, 6 and 7 for many keys at once: one read of the shared tier, one call of the factory, among the cache's concurrent loads and
-/// under the load timeout, and a commit per key. A batch takes no leases.
+/// Steps 4, 6 and 7 for many keys at once: one read of the shared tier, one call of the factory among the cache's concurrent loads, and a
+/// commit per key. Each flight has its own clock, so that at the soft timeout those are answered that have a stale copy, and at the load
+/// timeout all are abandoned. A batch takes no leases.
 /// </summary>
 internal sealed class BatchLoad(CacheCore core, ReadPath reads, LoadPath loads)
 {
-    /// <summary>Flies all flights of a batch at once. Never throws: each flight is answered.</summary>
+    /// <summary>Flies all flights of a batch at once, to the end. Never throws: each flight is answered.</summary>
     public async Task FlyAsync<TState, T>(List<Flight<T>> flights, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, EntryPolicy policy)
     {
-        Flight<T> lead = flights[0];
-        flights.ForEach(flight => flight.Batch = flights);
         using var cancellation = new CancellationTokenSource();
         int left = flights.Count;
         CancellationTokenRegistration[] registrations = [.. flights.Select(flight => flight.Cancellation.Token.UnsafeRegister(
@@ -28,23 +27,23 @@ internal sealed class BatchLoad(CacheCore core, ReadPath reads, LoadPath loads)
                 }
             },
             null))];
-        Flight<T>[] missing = [.. flights];
+        List<Missing<T>> missing = [.. flights.Select(flight => new Missing<T>(flight, null))];
         try
         {
-            SharedStamp[]? stamps = core.Shared is { IsEnabled: true } ? await loads.Shared.LookManyAsync(flights).ConfigureAwait(false) : null;
-            missing = [.. flights.Where(flight => !flight.IsAnswered)];
-            if (missing.Length > 0 && policy.Loads)
+            if (core.Shared is { IsEnabled: true })
             {
-                cancellation.Token.ThrowIfCancellationRequested();
-                await LoadAsync(lead, flights, missing, stamps, state, factory, cancellation).ConfigureAwait(false);
+                SharedStamp[] stamps = await loads.Shared.LookManyAsync(flights).ConfigureAwait(false);
+                missing = [.. flights.Zip(stamps, (flight, stamp) => new Missing<T>(flight, stamp)).Where(one => !one.Flight.IsAnswered)];
+            }
+
+            if (missing.Count > 0 && policy.Loads)
+            {
+                await LoadAsync(missing, state, factory, cancellation.Token).ConfigureAwait(false);
             }
         }
         catch (Exception exception)
         {
-            foreach (Flight<T> flight in missing)
-            {
-                loads.Failure.Settle(flight, exception);
-            }
+            missing.ForEach(one => loads.Failure.Settle(one.Flight, exception));
         }
         finally
         {
@@ -79,103 +78,101 @@ internal sealed class BatchLoad(CacheCore core, ReadPath reads, LoadPath loads)
 
         if (flights.Count > 0)
         {
+            _ = new FlightBatch(flights);
             core.Statistics.Add(CacheCount.EagerRefresh, flights.Count);
             ThreadPool.QueueUserWorkItem(static work => _ = work.self.FlyAsync(work.flights, work.state, work.factory, work.policy), (self: this, flights, state, factory, policy), preferLocal: false);
         }
     }
 
-    private async ValueTask LoadAsync<TState, T>(Flight<T> lead, List<Flight<T>> flights, Flight<T>[] missing, SharedStamp[]? stamps, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, CancellationTokenSource cancellation)
+    private async ValueTask LoadAsync<TState, T>(List<Missing<T>> missing, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, CancellationToken cancellationToken)
     {
         long began = core.Clock.Milliseconds;
+        missing.ForEach(one => one.Flight.BeganAt = began);
         IReadOnlyDictionary<string, T> values;
-        bool isAdmitted = false;
-        var timeout = TimeSpan.FromMilliseconds(lead.Policy.LoadTimeout);
+        await AdmitAsync(missing, cancellationToken).ConfigureAwait(false);
         try
         {
-            isAdmitted = await AdmitAsync(timeout, cancellation.Token).ConfigureAwait(false);
-            if (!isAdmitted)
-            {
-                core.Statistics.Add(CacheCount.LoadTimeout);
-                throw new CacheLoadTimeoutException(core.Name, timeout);
-            }
-
-            core.Statistics.Add(CacheCount.SourceLoad, missing.Length);
-            values = await CallAsync(lead, [.. missing.Select(flight => flight.Key)], state, factory, timeout - TimeSpan.FromMilliseconds(core.Clock.Milliseconds - began), cancellation).ConfigureAwait(false);
+            core.Statistics.Add(CacheCount.SourceLoad, missing.Count);
+            values = await CallAsync(missing, state, factory, cancellationToken).ConfigureAwait(false);
         }
         finally
         {
-            if (isAdmitted)
-            {
-                core.LoadPermits.Release();
-            }
+            loads.Timers.ReleasePermit(missing[0].Flight);
         }
 
+        long cost = core.Clock.Milliseconds - began;
         var writing = new List<Task>();
-        for (int i = 0; i < flights.Count; i++)
+        foreach (Missing<T> one in missing)
         {
-            if (!flights[i].IsAnswered)
+            ValueTask commit = CommitAsync(one, values, cost);
+            if (!commit.IsCompletedSuccessfully)
             {
-                ValueTask commit = Commit(flights[i], values, stamps?[i], core.Clock.Milliseconds - began);
-                if (!commit.IsCompletedSuccessfully)
-                {
-                    writing.Add(commit.AsTask());
-                }
+                writing.Add(commit.AsTask());
             }
         }
 
         await Task.WhenAll(writing).ConfigureAwait(false);
     }
 
-    private async ValueTask<bool> AdmitAsync(TimeSpan timeout, CancellationToken cancellationToken)
+    /// <summary>Takes one place among the cache's concurrent loads for all of them. The first flight holds it: their time is up together.</summary>
+    private async ValueTask AdmitAsync<T>(List<Missing<T>> missing, CancellationToken cancellationToken)
     {
-        using var late = new CancellationTokenSource(timeout, core.Time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
-        try
+#pragma warning disable VSTHRD103 // With a timeout of zero it does not wait: it asks, without the price of a task.
+        bool isAdmitted = core.LoadPermits.Wait(0, CancellationToken.None);
+#pragma warning restore VSTHRD103
+        if (!isAdmitted)
         {
-            await core.LoadPermits.WaitAsync(either.Token).ConfigureAwait(false);
-            return true;
+            missing.ForEach(one => loads.Timers.Arm(one.Flight));
+            await core.LoadPermits.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+
+        Flight<T> holder = missing[0].Flight;
+        Interlocked.Exchange(ref holder.HasPermit, true);
+        if (holder.IsAbandoned || cancellationToken.IsCancellationRequested)
         {
-            return false;
+            loads.Timers.ReleasePermit(holder);
+            throw new OperationCanceledException(cancellationToken);
         }
     }
 
-    private async ValueTask<IReadOnlyDictionary<string, T>> CallAsync<TState, T>(Flight<T> lead, string[] keys, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, TimeSpan timeout, CancellationTokenSource cancellation)
+    /// <summary>Calls the factory; where it does not answer at once, the flights' time begins to run.</summary>
+    private async ValueTask<IReadOnlyDictionary<string, T>> CallAsync<TState, T>(List<Missing<T>> missing, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, CancellationToken cancellationToken)
     {
-        Reentrancy.Enter(lead);
+        string[] keys = [.. missing.Select(one => one.Flight.Key)];
+        Reentrancy.Enter(missing[0].Flight.Batch!.Lead);
         ValueTask<IReadOnlyDictionary<string, T>> call = core.LoadPipeline is { } pipeline
-            ? pipeline.ExecuteAsync(static (call, token) => call.factory(call.keys, call.state, token), (factory, keys, state), cancellation.Token)
-            : factory(keys, state, cancellation.Token);
-        if (call.IsCompleted)
+            ? pipeline.ExecuteAsync(static (call, token) => call.factory(call.keys, call.state, token), (factory, keys, state), cancellationToken)
+            : factory(keys, state, cancellationToken);
+        if (!call.IsCompleted)
         {
-            return await call.ConfigureAwait(false);
+            missing.ForEach(one => loads.Timers.Arm(one.Flight));
         }
 
-        Task<IReadOnlyDictionary<string, T>> pending = call.AsTask();
+        return await call.ConfigureAwait(false) ?? throw new InvalidOperationException($"Cache '{core.Name}': the factory of a batch of {keys.Length} keys returned null. For keys that do not exist return a dictionary without them.");
+    }
+
+    /// <summary>Makes what the factory gave for a key the key's value. What fails there is that key's failure alone.</summary>
+    private async ValueTask CommitAsync<T>(Missing<T> one, IReadOnlyDictionary<string, T> values, long cost)
+    {
+        (Flight<T> flight, SharedStamp? stamp) = one;
         try
         {
-            return await pending.WaitAsync(timeout, core.Time).ConfigureAwait(false);
+            // A key that the factory leaves out does not exist.
+            CacheLoad<T>? absent = null;
+            if (!values.TryGetValue(flight.Key, out T? value))
+            {
+                absent = new CacheLoad<T>(flight.Key, null, core.Entries.Materialise);
+                absent.Absent();
+            }
+
+            await loads.Commit.CommitAsync(flight, new Loaded<T>(value!, absent, cost), stamp).ConfigureAwait(false);
         }
-        catch (TimeoutException) when (!pending.IsCompleted)
+        catch (Exception exception)
         {
-            core.Statistics.Add(CacheCount.LoadTimeout);
-            _ = pending.ContinueWith(static late => _ = late.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
-            await cancellation.CancelAsync().ConfigureAwait(false);
-            throw new CacheLoadTimeoutException(core.Name, TimeSpan.FromMilliseconds(lead.Policy.LoadTimeout));
+            loads.Failure.Settle(flight, exception);
         }
     }
 
-    private ValueTask Commit<T>(Flight<T> flight, IReadOnlyDictionary<string, T> values, SharedStamp? stamp, long cost)
-    {
-        // A key that the factory leaves out does not exist.
-        CacheLoad<T>? absent = null;
-        if (!values.TryGetValue(flight.Key, out T? value))
-        {
-            absent = new CacheLoad<T>(flight.Key, null, core.Entries.Materialise);
-            absent.Absent();
-        }
-
-        return loads.Commit.CommitAsync(flight, new Loaded<T>(value!, absent, cost), stamp);
-    }
+    /// <summary>A flight that the shared tier could not answer, with what it may be written over; no stamp without a shared tier.</summary>
+    private readonly record struct Missing<T>(Flight<T> Flight, SharedStamp? Stamp);
 }

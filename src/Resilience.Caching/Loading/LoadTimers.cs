@@ -34,7 +34,7 @@ internal sealed class LoadTimers(CacheCore core, LoadFailure failure)
     /// <summary>Gives back the load's place among the cache's concurrent loads, if it has one.</summary>
     public void ReleasePermit(Flight flight)
     {
-        if (Interlocked.Exchange(ref flight.PermitState, 0) == 1)
+        if (Interlocked.Exchange(ref flight.HasPermit, false))
         {
             core.LoadPermits.Release();
         }
@@ -84,7 +84,7 @@ internal sealed class LoadTimers(CacheCore core, LoadFailure failure)
 
         lock (flight.Stripe.Lock)
         {
-            if (!flight.IsListed && flight.IsAnswered)
+            if (flight.IsOver)
             {
                 return; // It was over in the same moment.
             }

@@ -23,8 +23,7 @@ internal sealed class SharedLook(CacheCore core, SharedWriter writer)
             return new SharedStamp();
         }
 
-        LocalEntry<T>? local = flight.Stale;
-        SharedBudget budget = core.Shared!.Budget(hasStale: local is not null && flight.Policy.ReadsShared);
+        SharedBudget budget = core.Shared!.Budget(hasStale: flight.Stale is not null && flight.Policy.ReadsShared);
 
         // Versions first: what they bring may be an invalidation, and what is read after it is younger than that.
         bool isKnown = await EnsureVersionsAsync(flight, budget).ConfigureAwait(false);
@@ -45,11 +44,7 @@ internal sealed class SharedLook(CacheCore core, SharedWriter writer)
         }
 
         stamp.MayWrite = false;
-        if (local is not null && core.Clock.Milliseconds < local.ExpiresAt && core.Invalidations.Judge(local) == Standing.Suspect)
-        {
-            TrustBlindly(flight, local);
-        }
-
+        TrustBlindly(flight);
         return stamp;
     }
 
@@ -57,10 +52,10 @@ internal sealed class SharedLook(CacheCore core, SharedWriter writer)
     public async ValueTask<SharedStamp[]> LookManyAsync<T>(IReadOnlyList<Flight<T>> flights)
     {
         TagState[]? tags = flights[0].Tags;
-        SharedBudget budget = core.Shared!.Budget(hasStale: false);
+        bool reads = flights[0].Policy.ReadsShared;
+        SharedBudget budget = core.Shared!.Budget(hasStale: reads && flights.All(flight => flight.Stale is not null));
         bool isKnown = await core.Versions!.EnsureAsync(tags, budget).ConfigureAwait(false);
         long start = core.Invalidations.Count.Current;
-        bool reads = flights[0].Policy.ReadsShared;
         var asked = new List<int>(flights.Count);
         var stamps = new SharedStamp[flights.Count];
         for (int i = 0; i < stamps.Length; i++)
@@ -70,9 +65,18 @@ internal sealed class SharedLook(CacheCore core, SharedWriter writer)
             stamps[i] = core.Versions.Take(tags);
             stamps[i].MayWrite &= isKnown && !isPending;
             stamps[i].IsConditional = reads;
-            if (reads && isKnown && !isPending)
+            if (!reads || isPending)
+            {
+                continue;
+            }
+
+            if (isKnown)
             {
                 asked.Add(i);
+            }
+            else
+            {
+                TrustBlindly(flights[i]);
             }
         }
 
@@ -84,7 +88,12 @@ internal sealed class SharedLook(CacheCore core, SharedWriter writer)
         (SharedOutcome outcome, byte[]?[]? values) = await core.Shared.ReadManyAsync([.. asked.Select(i => core.KeyPrefix + flights[i].Key)], budget).ConfigureAwait(false);
         if (outcome != SharedOutcome.Done)
         {
-            asked.ForEach(i => stamps[i].MayWrite = false);
+            foreach (int i in asked)
+            {
+                stamps[i].MayWrite = false;
+                TrustBlindly(flights[i]);
+            }
+
             return stamps;
         }
 
@@ -241,20 +250,15 @@ internal sealed class SharedLook(CacheCore core, SharedWriter writer)
     }
 
     /// <summary>
-    /// A fresh copy that should be compared with the shared tier, which is out of reach: it holds for as long as the settings let a node be
-    /// blind.
+    /// The shared tier is out of reach: a fresh copy that should be compared with it holds for as long as the settings let a node be blind.
     /// </summary>
-    private void TrustBlindly<T>(Flight<T> flight, LocalEntry<T> entry)
+    private void TrustBlindly<T>(Flight<T> flight)
     {
-        long end = core.DistrustedSince + (long)core.Settings.Shared.BlindFor.TotalMilliseconds;
-        if (core.Clock.Milliseconds >= end)
-        {
-            return;
-        }
-
+        long now = core.Clock.Milliseconds;
+        long end = core.DistrustedSince + core.BlindSpan(flight.Policy);
         lock (flight.Stripe.Lock)
         {
-            if (flight.IsListed && core.Invalidations.Judge(entry) == Standing.Suspect)
+            if (flight is { IsListed: true, Stale: { } entry } && now < end && now < entry.ExpiresAt && core.Invalidations.Judge(entry) == Standing.Suspect)
             {
                 entry.ExpiresAt = Math.Min(entry.ExpiresAt, end);
                 entry.ActAt = Math.Min(entry.ActAt, end);

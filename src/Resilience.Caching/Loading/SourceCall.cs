@@ -32,6 +32,7 @@ internal sealed class SourceCall(CacheCore core, LoadTimers timers)
         {
             CacheLoad<T>? load = flight.WantsLoad ? Prepare(flight) : null;
             Reentrancy.Enter(flight);
+            flight.IsHeld |= core.LoadPipeline is not null; // which may hedge or outlive its call
             ValueTask<T> pending = core.LoadPipeline is { } pipeline
                 ? pipeline.ExecuteAsync(static (call, token) => call.flight.InvokeAsync(call.load, token), (flight, load), flight.Cancellation.Token)
                 : flight.InvokeAsync(load, flight.Cancellation.Token);
@@ -68,7 +69,7 @@ internal sealed class SourceCall(CacheCore core, LoadTimers timers)
             await core.LoadPermits.WaitAsync(flight.Cancellation.Token).ConfigureAwait(false);
         }
 
-        Interlocked.Exchange(ref flight.PermitState, 1);
+        Interlocked.Exchange(ref flight.HasPermit, true);
         if (flight.IsAbandoned || flight.Cancellation.IsCancellationRequested)
         {
             timers.ReleasePermit(flight);

@@ -8,7 +8,7 @@ namespace Resilience.Caching.Local;
 /// </summary>
 /// <remarks>
 /// Times are <see cref="Resilience.Context.CoarseClock"/> milliseconds of the cache's clock. An entry is published whole and never
-/// takes another value; what may change afterwards is said on the member, and each of those is one word, written with a volatile store.
+/// takes another value. Only the three times and the stamp may change afterwards; each is one word, written with a volatile store.
 /// </remarks>
 internal class LocalEntry
 {
@@ -16,9 +16,6 @@ internal class LocalEntry
     private long _expiresAt;
     private long _deadAt;
     private long _stamp;
-
-    /// <summary>The serialised value, for types that may not be shared between callers; not held where the value itself is.</summary>
-    public ReadOnlyMemory<byte> Payload { get; init; }
 
     /// <summary>
     /// Until then a reader has nothing to do but return the value: the earliest of expiry, eager refresh and sliding touch, or the end of
@@ -55,44 +52,40 @@ internal class LocalEntry
     }
 
     /// <summary>The tags, resolved to their states so that checking one is one comparison; <see langword="null"/> for none.</summary>
-    public TagState[]? Tags { get; init; }
+    public TagState[]? Tags { get; set; }
 
     /// <summary>The version of the value in the shared tier; 0 when it is not known to be there.</summary>
-    public long Version { get; init; }
+    public long Version { get; set; }
 
     /// <summary>When the value was made.</summary>
-    public long CreatedAt { get; init; }
+    public long CreatedAt { get; set; }
 
     /// <summary>What few entries have: validators and sliding expiry.</summary>
-    public EntryExtras? Extras { get; init; }
+    public EntryExtras? Extras { get; set; }
 
     /// <summary>What the entry is charged for: bytes of key, value and overhead, or the caller's own size; at least 1.</summary>
-    public long Weight { get; init; } = 1;
+    public long Weight { get; set; } = 1;
 
     /// <summary>How hard the memory engine holds on to it.</summary>
-    public CacheEntryPriority Priority { get; init; } = CacheEntryPriority.Normal;
+    public CacheEntryPriority Priority { get; set; } = CacheEntryPriority.Normal;
 
-    /// <summary>Whether the entry says "there is no such thing".</summary>
-    public virtual bool IsNegative => false;
+    /// <summary>Whether the entry says "there is no such thing"; its value is then the type's default.</summary>
+    public bool IsAbsent { get; set; }
 }
 
-/// <summary>An entry of a type. <see cref="IsAbsent"/> says that there is no such thing.</summary>
-internal sealed class LocalEntry<T> : LocalEntry
+/// <summary>An entry of a type.</summary>
+internal abstract class LocalEntry<T> : LocalEntry;
+
+/// <summary>An entry whose value itself is handed to every caller.</summary>
+internal sealed class SharedEntry<T>(T value) : LocalEntry<T>
 {
-    /// <summary>The value, when <see cref="IsShared"/>.</summary>
-    public T Value { get; init; } = default!;
+    public T Value { get; } = value;
+}
 
-    /// <summary>Whether <see cref="Value"/> itself is handed to every caller; else each gets its own, made from the payload.</summary>
-    public bool IsShared { get; init; }
-
-    /// <summary>Whether the entry says "there is no such thing". <see cref="Value"/> is then the default and shared.</summary>
-    public bool IsAbsent { get; init; }
-
-    /// <inheritdoc/>
-    public override bool IsNegative => IsAbsent;
-
-    /// <summary>Whether the value is <see langword="null"/>, which has no payload.</summary>
-    public bool IsNull { get; init; }
+/// <summary>An entry of a type that may not be shared between callers: each gets a value of its own, made from the bytes.</summary>
+internal sealed class SerializedEntry<T>(ReadOnlyMemory<byte> payload) : LocalEntry<T>
+{
+    public ReadOnlyMemory<byte> Payload { get; } = payload;
 }
 
 /// <summary>A failure that is handed to further callers for a while.</summary>

@@ -102,7 +102,7 @@ internal sealed class CacheInspector(CacheCore core) : ICacheInspector
             entry.Weight,
             TimeSpan.FromMilliseconds(Math.Max(0, now - entry.CreatedAt)),
             TimeSpan.FromMilliseconds(isGood ? Math.Max(0, entry.ExpiresAt - now) : 0),
-            entry.IsNegative,
+            entry.IsAbsent,
             [.. (entry.Tags ?? []).Select(state => state.Name)]);
     }
 }

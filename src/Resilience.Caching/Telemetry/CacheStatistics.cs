@@ -33,16 +33,15 @@ internal enum CacheCount
 }
 
 /// <summary>
-/// Counters that many threads raise at once. Each thread has a row of its own, more or less, a cache line apart from the others'; a
-/// reading adds them up.
+/// Counters that many threads raise at once. Each thread has a row of its own, a cache line or more apart from the others' (see
+/// <see cref="ThreadSlot"/>); a reading adds them up.
 /// </summary>
 internal sealed class CacheStatistics
 {
-    private const int Rows = 16;
     private const int RowLength = 32; // longs: 25 counters, padded to whole cache lines
-    private readonly long[] _cells = new long[(Rows + 1) * RowLength];
+    private readonly long[] _cells = new long[(ThreadSlot.Count + 1) * RowLength];
 
-    public void Add(CacheCount count) => Interlocked.Increment(ref Cell(count));
+    public void Add(CacheCount count, long by = 1) => Raise(count, by);
 
     /// <summary>
     /// Counts a local hit.
@@ -52,21 +51,26 @@ internal sealed class CacheStatistics
     /// step with no pattern of reads.
     /// </returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool AddHit() => (ulong)Interlocked.Increment(ref Cell(CacheCount.LocalHit)) * 0x9E3779B97F4A7C15 >> 54 == 0;
-
-    public void Add(CacheCount count, long by) => Interlocked.Add(ref Cell(count), by);
+    public bool AddHit() => (ulong)Raise(CacheCount.LocalHit, 1) * 0x9E3779B97F4A7C15 >> 54 == 0;
 
     public long Read(CacheCount count)
     {
         long sum = 0;
-        for (int row = 0; row < Rows; row++)
+        for (int row = 0; row < ThreadSlot.Count; row++)
         {
-            sum += Volatile.Read(ref _cells[(row * RowLength) + 8 + (int)count]);
+            sum += Volatile.Read(ref _cells[Cell(row, count)]);
         }
 
         return sum;
     }
 
-    private ref long Cell(CacheCount count) =>
-        ref _cells[((Environment.CurrentManagedThreadId & (Rows - 1)) * RowLength) + 8 + (int)count];
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private long Raise(CacheCount count, long by)
+    {
+        int row = ThreadSlot.Current;
+        ref long cell = ref _cells[Cell(row, count)];
+        return row < ThreadSlot.Owned ? cell += by : Interlocked.Add(ref cell, by);
+    }
+
+    private static int Cell(int row, CacheCount count) => (row * RowLength) + 8 + (int)count;
 }

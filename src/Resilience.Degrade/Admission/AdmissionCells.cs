@@ -130,9 +130,6 @@ internal sealed class AdmissionCells
         internal IgnoredCounts Ignored;
         internal RefusedCounts Refused;
 
-        /// <summary>How many were inside when this processor last looked: a hint, written without care.</summary>
-        internal int SeenInside;
-
         public void Pass(in AdmissionTicket ticket, long milliseconds) =>
             Interlocked.Add(ref Passed[ticket.IsSpared ? Spared : (int)ticket.Priority & 3], (Math.Clamp(milliseconds, 0, 1L << 20) << CountBits) | 1);
 

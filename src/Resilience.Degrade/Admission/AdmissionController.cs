@@ -62,14 +62,14 @@ public sealed class AdmissionController : ITickListener
     /// <param name="ticket">To be handed back with <see cref="Leave"/> when the result is <see cref="AdmissionResult.Admitted"/>.</param>
     public AdmissionResult TryEnter(Priority priority, out AdmissionTicket ticket)
     {
-        ref AdmissionCells.Cell own = ref _cells.Own;
+        bool isPaced = _pace.IsOn;
         AdmissionResult result = (int)priority >= Volatile.Read(ref _limits.RefusedFrom) ? AdmissionResult.RefusedByPressure
-            : _pace.Allows(priority) && TryTakePlace(priority, ref own.SeenInside) ? AdmissionResult.Admitted
+            : (!isPaced || _pace.Allows(priority)) && TryTakePlace(priority) ? AdmissionResult.Admitted
             : AdmissionResult.RefusedByLoad;
         bool isSpared = false;
         if (result != AdmissionResult.Admitted)
         {
-            own.Refuse(priority, result);
+            _cells.Own.Refuse(priority, result);
             if (!Volatile.Read(ref _limits.IsDry))
             {
                 ticket = default;
@@ -80,7 +80,11 @@ public sealed class AdmissionController : ITickListener
             isSpared = true;
         }
 
-        _pace.Take();
+        if (isPaced)
+        {
+            _pace.Take();
+        }
+
         ticket = new AdmissionTicket(_clock.Milliseconds, priority, isSpared);
         return AdmissionResult.Admitted;
     }
@@ -95,15 +99,14 @@ public sealed class AdmissionController : ITickListener
             return;
         }
 
-        ref AdmissionCells.Cell own = ref _cells.Own;
-        own.SeenInside = (int)Interlocked.Add(ref _inside.Value, -Place(ticket.Priority));
+        Interlocked.Add(ref _inside.Value, -Place(ticket.Priority));
         if (outcome == AdmissionOutcome.Success)
         {
-            own.Pass(ticket, _clock.Milliseconds - ticket.EnteredAt);
+            _cells.Own.Pass(ticket, _clock.Milliseconds - ticket.EnteredAt);
         }
         else
         {
-            own.Ignore(ticket);
+            _cells.Own.Ignore(ticket);
         }
     }
 
@@ -130,25 +133,17 @@ public sealed class AdmissionController : ITickListener
 
     private static long Place(Priority priority) => priority == Priority.Critical ? (1L << CriticalShift) + 1 : 1;
 
-    private bool TryTakePlace(Priority priority, ref int seen)
+    private bool TryTakePlace(Priority priority)
     {
-        // While it is full the counter is looked at before it is written: the refused, of whom there are most then, only share a cache line that is read.
-        // While it is not, the look itself would cost as much as the write: that there is room is taken from this processor's last look.
+        // Looked at before it is written: the refused, of whom there are most when it is full, only share a cache line that is read.
         int limit = Volatile.Read(ref Limit(priority));
         long place = Place(priority);
-        if (seen >= limit)
+        if (!HasRoom(priority, Volatile.Read(ref _inside.Value) + place, limit))
         {
-            long now = Volatile.Read(ref _inside.Value);
-            seen = (int)now;
-            if (!HasRoom(priority, now + place, limit))
-            {
-                return false;
-            }
+            return false;
         }
 
-        long inside = Interlocked.Add(ref _inside.Value, place);
-        seen = (int)inside;
-        if (HasRoom(priority, inside, limit))
+        if (HasRoom(priority, Interlocked.Add(ref _inside.Value, place), limit))
         {
             return true;
         }

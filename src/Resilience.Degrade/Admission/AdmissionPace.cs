@@ -23,8 +23,8 @@ internal sealed class AdmissionPace
     /// <summary>Whether it bounds anything.</summary>
     public bool IsOn => Volatile.Read(ref _floors.IsOn);
 
-    /// <summary>Whether one more of a priority may come in.</summary>
-    public bool Allows(Priority priority) => !IsOn || Volatile.Read(ref _left.Value) > priority switch
+    /// <summary>Whether one more of a priority may come in while it is on.</summary>
+    public bool Allows(Priority priority) => Volatile.Read(ref _left.Value) > priority switch
     {
         Priority.Critical => Volatile.Read(ref _floors.Critical),
         Priority.Normal => 0,
@@ -33,13 +33,7 @@ internal sealed class AdmissionPace
     };
 
     /// <summary>Takes one in. That several do so at once after having been allowed may overdraw the budget by as many, which the next one pays.</summary>
-    public void Take()
-    {
-        if (IsOn)
-        {
-            Interlocked.Decrement(ref _left.Value);
-        }
-    }
+    public void Take() => Interlocked.Decrement(ref _left.Value);
 
     /// <summary>Gives the budget of the tick that begins.</summary>
     /// <param name="perSecond">The rate; infinite when nothing is to be bounded.</param>

@@ -24,9 +24,6 @@ namespace Resilience.Redis;
 /// </remarks>
 public sealed class RedisRateLimiter : RateLimiter
 {
-    /// <summary>The longest that a node lets permits gather before it asks an exhausted limit again, in milliseconds.</summary>
-    private const double LongestPause = 10;
-
     internal const string SettingsPath = "Resilience:Limits";
 
     private readonly IPermitLedger? _ledger;
@@ -39,19 +36,10 @@ public sealed class RedisRateLimiter : RateLimiter
 
     private readonly Lock _lock = new(); // guards all fields below it
     private readonly List<PermitWaiter> _waiters = [];
-    private readonly LocalShare _share;
-    private readonly Demand _demand = new();
-    private int _pocket;
-    private long _pocketLapses;
-    private long _exhaustedUntil;
-    private long _retryAt;
-    private bool _isAway;
+    private readonly NodeAccount _account;
     private bool _isAsking;
     private bool _isDisposed;
     private int _wanted;
-    private int _nodes = 1;
-    private long _usedAt;
-    private LimiterCounts _counts;
 
     /// <summary>Makes a limiter. Nothing is asked before the first permit.</summary>
     /// <param name="connection">The connection; without a configured Redis the node has its share alone.</param>
@@ -74,10 +62,12 @@ public sealed class RedisRateLimiter : RateLimiter
         _logger = logger;
         _random = random;
         _metrics = metrics;
-        _isAway = ledger is null;
-        _retryAt = ledger is null ? long.MaxValue : 0;
-        _share = new LocalShare(settings.Current, _clock.Milliseconds);
-        _usedAt = _clock.Milliseconds;
+        _account = new NodeAccount(settings.Current, _clock.Milliseconds);
+        if (ledger is null)
+        {
+            _account.GoAway(retryAt: long.MaxValue);
+        }
+
         metrics?.Observe(this);
     }
 
@@ -91,7 +81,7 @@ public sealed class RedisRateLimiter : RateLimiter
         {
             lock (_lock)
             {
-                return _isAway;
+                return _account.IsAway;
             }
         }
     }
@@ -104,7 +94,7 @@ public sealed class RedisRateLimiter : RateLimiter
             lock (_lock)
             {
                 long now = _clock.Milliseconds;
-                return _waiters.Count == 0 && !_isAsking && (_pocket == 0 || now >= _pocketLapses) ? TimeSpan.FromMilliseconds(now - _usedAt) : null;
+                return _waiters.Count == 0 && !_isAsking && _account.Pocket(now) == 0 ? TimeSpan.FromMilliseconds(now - _account.UsedAt) : null;
             }
         }
     }
@@ -115,12 +105,13 @@ public sealed class RedisRateLimiter : RateLimiter
     {
         lock (_lock)
         {
+            LimiterCounts counts = _account.Counts(_settings.Current);
             return new RateLimiterStatistics
             {
-                CurrentAvailablePermits = PocketUnderLock(_clock.Milliseconds) + (_isAway ? Math.Max(0, (long)_share.Tokens) : 0),
+                CurrentAvailablePermits = _account.Available(_clock.Milliseconds),
                 CurrentQueuedCount = _waiters.Count,
-                TotalSuccessfulLeases = _counts.Leases,
-                TotalFailedLeases = _counts.Refusals,
+                TotalSuccessfulLeases = counts.Leases,
+                TotalFailedLeases = counts.Refusals,
             };
         }
     }
@@ -141,7 +132,7 @@ public sealed class RedisRateLimiter : RateLimiter
     {
         lock (_lock)
         {
-            return _counts with { IsAway = _isAway, Nodes = NodesUnderLock(_settings.Current) };
+            return _account.Counts(_settings.Current);
         }
     }
 
@@ -165,7 +156,7 @@ public sealed class RedisRateLimiter : RateLimiter
 
             _wanted = Math.Max(_wanted, permitCount);
             AskUnderLock();
-            return CountUnderLock(PermitLease.NotNow, permitCount, byShare: false);
+            return _account.NotNow(permitCount);
         }
     }
 
@@ -230,75 +221,13 @@ public sealed class RedisRateLimiter : RateLimiter
             throw new ArgumentOutOfRangeException(nameof(permits), permits, $"Limit '{Name}' never gives more than Burst = {settings.Burst} permits at once.");
         }
 
-        long now = _clock.Milliseconds;
-        _usedAt = now;
-        if (permits == 0)
+        PermitLease? lease = _account.Decide(settings, permits, _clock.Milliseconds, out bool asks);
+        if (asks)
         {
-            return now < _exhaustedUntil && PocketUnderLock(now) == 0 ? PermitLease.NotNow : PermitLease.Granted;
+            AskUnderLock();
         }
 
-        _demand.Add(permits, now);
-        if (PocketUnderLock(now) >= permits)
-        {
-            _pocket -= permits;
-            _share.Charge(settings, NodesUnderLock(settings), permits, now);
-            int ahead = LeaseUnderLock(settings);
-            if (ahead > 0 && _pocket <= ahead / 2 && now >= _exhaustedUntil && !_isAway)
-            {
-                AskUnderLock();
-            }
-
-            return CountUnderLock(PermitLease.Granted, permits, byShare: false);
-        }
-
-        if (_isAway)
-        {
-            if (now >= _retryAt)
-            {
-                AskUnderLock();
-            }
-
-            return ShareUnderLock(settings, permits, now);
-        }
-
-        return now < _exhaustedUntil ? RefuseUnderLock(settings, permits, now) : null;
-    }
-
-    private PermitLease ShareUnderLock(RedisRateLimiterOptions settings, int permits, long now)
-    {
-        TimeSpan wait = _share.TryTake(settings, NodesUnderLock(settings), permits, now);
-        return CountUnderLock(wait == TimeSpan.Zero ? PermitLease.Granted : new PermitLease(false, wait), permits, byShare: true);
-    }
-
-    private PermitLease RefuseUnderLock(RedisRateLimiterOptions settings, int permits, long now)
-    {
-        double milliseconds = Math.Max(1, _exhaustedUntil - now) + ((permits - 1) * 1000 / settings.PermitsPerSecond);
-        return CountUnderLock(new PermitLease(false, TimeSpan.FromMilliseconds(milliseconds)), permits, byShare: false);
-    }
-
-    private PermitLease CountUnderLock(PermitLease lease, int permits, bool byShare)
-    {
-        _counts.Add(lease.IsAcquired, byShare, permits);
         return lease;
-    }
-
-    private int PocketUnderLock(long now)
-    {
-        if (_pocket > 0 && now >= _pocketLapses)
-        {
-            _pocket = 0;
-        }
-
-        return _pocket;
-    }
-
-    private int NodesUnderLock(RedisRateLimiterOptions settings) => Math.Max(_nodes, settings.ExpectedNodes);
-
-    /// <summary>How much to take ahead: what was asked for in the last whole span, and nothing where that was so little that it might lapse.</summary>
-    private int LeaseUnderLock(RedisRateLimiterOptions settings)
-    {
-        int most = Math.Min(settings.MaxLease, settings.Burst / (2 * NodesUnderLock(settings)));
-        return _demand.PerSpan < 2 ? 0 : Math.Min(_demand.PerSpan, most);
     }
 
     private void AskUnderLock()
@@ -339,10 +268,9 @@ public sealed class RedisRateLimiter : RateLimiter
                     least = Math.Min(least, waiter.Permits);
                 }
 
-                long ahead = Math.Max(0, LeaseUnderLock(settings) - PocketUnderLock(_clock.Milliseconds));
-                most = (int)Math.Clamp(Math.Max(needed + ahead, _wanted), least, Math.Max(least, settings.Burst));
+                most = (int)Math.Clamp(Math.Max(needed + _account.Missing(settings, _clock.Milliseconds), _wanted), least, Math.Max(least, settings.Burst));
                 _wanted = 0;
-                _counts.RoundTrips++;
+                _account.NoteAsked();
             }
 
             isFirst = false;
@@ -360,69 +288,22 @@ public sealed class RedisRateLimiter : RateLimiter
         }
     }
 
+    /// <summary>Takes in what Redis gave, and answers in the order of arrival. Who came after the question was put waits for the next one, unless the answer is already known.</summary>
     private void Settle(RedisRateLimiterOptions settings, PermitGrant grant, int most, int asked)
     {
-        long failures = 0;
+        long failures;
         lock (_lock)
         {
             long now = _clock.Milliseconds;
-            if (_isAway)
-            {
-                _isAway = false;
-                failures = _counts.FailuresInARow;
-                _counts.FailuresInARow = 0;
-            }
-
-            _nodes = Math.Max(1, grant.Nodes);
-            _pocket = PocketUnderLock(now) + grant.Permits;
-            _pocketLapses = now + (long)settings.LeaseDuration.TotalMilliseconds;
-            if (grant.Permits < most)
-            {
-                // Asking again for each permit as it is earned would be a round trip each: a little is let gather, but never so much that the bucket overflows.
-                double pause = Math.Min(LongestPause, settings.Burst * 500 / settings.PermitsPerSecond);
-                _exhaustedUntil = now + (long)Math.Ceiling(Math.Max(grant.Wait.TotalMilliseconds, pause));
-            }
-
-            AnswerUnderLock(settings, asked, now);
+            failures = _account.Settle(settings, grant, most, now);
+            int index = 0;
+            _waiters.RemoveAll(waiter => _account.TryAnswer(settings, waiter, wasAsked: index++ < asked, now));
         }
 
         if (failures > 0)
         {
             RedisLog.LimiterBack(_logger, Name, failures);
         }
-    }
-
-    /// <summary>Answers in the order of arrival. Who came after the question was put waits for the next one, unless the answer is already known.</summary>
-    private void AnswerUnderLock(RedisRateLimiterOptions settings, int asked, long now)
-    {
-        int index = 0;
-        _waiters.RemoveAll(waiter =>
-        {
-            bool wasAsked = index++ < asked;
-            if (_pocket >= waiter.Permits)
-            {
-                if (waiter.TryAnswer(PermitLease.Granted))
-                {
-                    _pocket -= waiter.Permits;
-                    _share.Charge(settings, NodesUnderLock(settings), waiter.Permits, now);
-                    CountUnderLock(PermitLease.Granted, waiter.Permits, byShare: false);
-                }
-
-                return true;
-            }
-
-            if (!wasAsked && now >= _exhaustedUntil)
-            {
-                return false;
-            }
-
-            if (!waiter.IsGone)
-            {
-                waiter.TryAnswer(RefuseUnderLock(settings, waiter.Permits, now));
-            }
-
-            return true;
-        });
     }
 
     private void GoOnAlone(RedisRateLimiterOptions settings, Exception exception)
@@ -432,17 +313,14 @@ public sealed class RedisRateLimiter : RateLimiter
         lock (_lock)
         {
             long now = _clock.Milliseconds;
-            isNews = !_isAway;
-            _isAway = true;
-            _retryAt = now + (long)(settings.RetryInterval.TotalMilliseconds * (0.8 + (0.4 * _random())));
-            _counts.Failures++;
-            _counts.FailuresInARow++;
-            nodes = NodesUnderLock(settings);
+            _account.NoteFailure();
+            isNews = _account.GoAway(now + (long)(settings.RetryInterval.TotalMilliseconds * (0.8 + (0.4 * _random()))));
+            nodes = _account.Nodes(settings);
             foreach (PermitWaiter waiter in _waiters)
             {
                 if (!waiter.IsGone)
                 {
-                    waiter.TryAnswer(ShareUnderLock(settings, waiter.Permits, now));
+                    waiter.TryAnswer(_account.FromShare(settings, waiter.Permits, now));
                 }
             }
 

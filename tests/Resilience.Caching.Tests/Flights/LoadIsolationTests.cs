@@ -191,6 +191,28 @@ public sealed class LoadIsolationTests
     }
 
     [Fact]
+    public async Task SoftTimeout_ThenTheKeyIsRemovedAndTheLoadHangs_LoadTimeoutStillFreesItsPermitAndCancelsIt()
+    {
+        await using ResilientCache cache = TestCache.New(_time);
+        await cache.GetAsync("key", "old");
+        _time.Advance(TimeSpan.FromSeconds(61));
+        var hung = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var options = new CacheEntryOptions { SoftTimeout = TimeSpan.FromMilliseconds(100), LoadTimeout = TimeSpan.FromSeconds(5) };
+        CancellationToken seen = default;
+        Task<string> read = cache.GetAsync("key", token =>
+        {
+            seen = token;
+            return new ValueTask<string>(hung.Task);
+        }, options).AsTask();
+        _time.Advance(TimeSpan.FromMilliseconds(100));
+        Assert.Equal("old", await read.Soon());
+        await cache.RemoveAsync("key");
+        _time.Advance(TimeSpan.FromSeconds(5));
+        Assert.Equal(1024, cache.Core.LoadPermits.CurrentCount);
+        TestCache.Until(() => seen.IsCancellationRequested, "the factory's token to be cancelled");
+    }
+
+    [Fact]
     public async Task Reentrancy_ThroughABatch_ThrowsAtOnceInBothDirections()
     {
         await using ResilientCache cache = TestCache.New();

@@ -26,6 +26,38 @@ public sealed class SharedTierUseTests
     }
 
     [Fact]
+    public async Task TierOut_SuspectCopiesAndNewOnes_DoNotAllExpireInOneMoment()
+    {
+        var random = new Random(5);
+        await using ResilientCache cache = TestCache.New(
+            _time,
+            options => (options.Jitter, options.Shared.BlindFor, options.Expiration) = (0.2, TimeSpan.FromSeconds(30), TimeSpan.FromHours(1)),
+            _tier,
+            parts: parts => parts with { Random = random.NextDouble });
+        string[] keys = [.. Enumerable.Range(0, 100).Select(i => $"key{i}")];
+        foreach (string key in keys)
+        {
+            await cache.SetAsync(key, "value");
+        }
+
+        _tier.Fails = true;
+        cache.Core.Distrust();
+        cache.Core.IsBlind = true;
+        foreach (string key in keys)
+        {
+            await cache.GetCachedAsync(key);
+            await cache.GetAsync($"new {key}", "value");
+        }
+
+        foreach (string prefix in (string[])["", "new "])
+        {
+            double[] left = [.. keys.Select(key => (cache.Core.Local.Find(prefix + key)!.ExpiresAt - cache.Core.Clock.Milliseconds) / 1000.0).Order()];
+            Assert.InRange(left[0], 24, 25);
+            Assert.InRange(left[^1], 29, 30);
+        }
+    }
+
+    [Fact]
     public async Task Read_TierHangs_GoesOnAtTheHardTimeoutHoweverManyCallsItTook()
     {
         await using ResilientCache cache = New();

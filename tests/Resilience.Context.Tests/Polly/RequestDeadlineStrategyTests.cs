@@ -65,7 +65,7 @@ public sealed class RequestDeadlineStrategyTests
         using RequestScope scope = RequestScope.Begin(new ScopeOptions { Timeout = TimeSpan.FromSeconds(1), TimeProvider = new ExpiringClock(_clock) });
         Task running = pipeline.ExecuteAsync(static async token => await Task.Delay(Timeout.Infinite, token)).AsTask();
         _clock.Advance(TimeSpan.FromMilliseconds(1));
-        await Assert.ThrowsAsync<DeadlineExceededException>(() => running);
+        await Assert.ThrowsAsync<DeadlineExceededException>(() => running.WaitAsync(TimeSpan.FromMinutes(1)));
     }
 
     [Fact]

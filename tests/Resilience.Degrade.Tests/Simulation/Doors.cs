@@ -26,8 +26,8 @@ internal sealed class HybridDoor(int cores, bool paces = true) : IDoor
 
     public bool Admit(Priority priority, int inside, int criticalInside)
     {
-        bool enters = _pace.Allows(priority) && (inside < Limit.For(priority) || (priority == Priority.Critical && criticalInside < Limit.CriticalLane));
-        if (enters)
+        bool enters = (!_pace.IsOn || _pace.Allows(priority)) && (inside < Limit.For(priority) || (priority == Priority.Critical && criticalInside < Limit.CriticalLane));
+        if (enters && _pace.IsOn)
         {
             _pace.Take();
         }

@@ -113,7 +113,7 @@ public sealed partial class StorefrontTests : IDisposable
         using HttpResponseMessage order = await client.PostAsync(new Uri("/orders", UriKind.Relative), new StringContent("""{"productId":1,"quantity":1,"email":"a@example.org"}""", System.Text.Encoding.UTF8, "application/json"));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, order.StatusCode);
         Assert.Equal(HttpStatusCode.OK, (await PageAsync(client, 1)).Status);
-        Assert.Contains(shop.Lines, static line => line.Contains("Requests are answered with 503 because of", StringComparison.Ordinal));
+        await shop.WaitForLineAsync("Requests are answered with 503 because of", Patience);
         Assert.DoesNotContain(shop.Lines, static line => line.Contains("An unhandled exception", StringComparison.Ordinal));
 
         await postgres.StartAsync();

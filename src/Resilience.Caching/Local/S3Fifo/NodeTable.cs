@@ -8,6 +8,8 @@ namespace Resilience.Caching.Local.S3Fifo;
 /// but the node, and removing a node needs neither its key's hash nor a comparison again.
 /// </summary>
 /// <remarks>
+/// <para>A node has a value exactly while it is in the table: both change under the segment's lock, so that of an eviction, a removal and a
+/// replacement each finds the work of the one before it.</para>
 /// <para>Segments, each with its lock and its buckets, grow by themselves and bit by bit: a doubled array takes every chain over twice, at its
 /// bucket and at the one that is to get a half of it, which serves readers at once; a chain is parted when it is written to,
 /// and one more with every addition. So nobody ever waits for a whole segment to be moved.</para>
@@ -72,16 +74,18 @@ internal sealed class NodeTable
         return (version & 1) == 0 && version == Volatile.Read(ref segment.Version) ? null : segment.FindLocked(key, hash);
     }
 
-    /// <summary>Finds the node of a key, or adds one.</summary>
+    /// <summary>Puts a value into the node of a key, or adds one.</summary>
     /// <param name="key">The key.</param>
     /// <param name="hash">Its hash.</param>
-    /// <param name="entry">What a new node holds.</param>
-    /// <param name="isNew">Whether the node is a new one.</param>
-    public S3FifoNode FindOrAdd(string key, int hash, LocalEntry entry, out bool isNew) => SegmentOf(hash).FindOrAdd(key, hash, entry, out isNew);
+    /// <param name="value">The value.</param>
+    /// <param name="old">The value that it replaces; <see langword="null"/> where the node is a new one.</param>
+    public S3FifoNode Put(string key, int hash, LocalEntry value, out LocalEntry? old) => SegmentOf(hash).Put(key, hash, value, out old);
 
-    /// <summary>Takes a node out.</summary>
-    /// <returns>Whether it was in.</returns>
-    public bool Remove(S3FifoNode node) => SegmentOf(node.Hash).Remove(node);
+    /// <summary>Takes a node out, and its value from it.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="expected">The value that it must have; <see langword="null"/> for any.</param>
+    /// <returns>Whether it was in, with that value.</returns>
+    public bool Remove(S3FifoNode node, LocalEntry? expected = null) => SegmentOf(node.Hash).Remove(node, expected);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Segment SegmentOf(int hash) => _segments[(uint)hash >> _shift];
@@ -90,7 +94,7 @@ internal sealed class NodeTable
     {
         public S3FifoNode?[] Buckets = new S3FifoNode?[LeastBuckets];
         public int Version;
-        private TryLock _lock; // guards all writes of chains, Buckets, Version, Count and the fields below
+        private TryLock _lock; // guards all writes of chains, of the nodes' values, Buckets, Version, Count and the fields below
         private int _half; // how many buckets there were before the last growth; 0 while no chain is left to part
         private int _parted; // below it all chains are parted
         private ulong[] _whole = []; // a bit for each of the first half's chains that is not
@@ -138,7 +142,7 @@ internal sealed class NodeTable
             }
         }
 
-        public S3FifoNode FindOrAdd(string key, int hash, LocalEntry entry, out bool isNew)
+        public S3FifoNode Put(string key, int hash, LocalEntry value, out LocalEntry? old)
         {
             _lock.Enter();
             try
@@ -146,12 +150,13 @@ internal sealed class NodeTable
                 PartUnderLock(hash);
                 if (FindUnderLock(key, hash) is { } found)
                 {
-                    isNew = false;
+                    old = found.Value;
+                    found.Value = value;
                     return found;
                 }
 
-                isNew = true;
-                var node = new S3FifoNode(key, entry, hash);
+                old = null;
+                var node = new S3FifoNode(key, value, hash);
                 if (Count >= Buckets.Length)
                 {
                     GrowUnderLock();
@@ -175,11 +180,16 @@ internal sealed class NodeTable
             }
         }
 
-        public bool Remove(S3FifoNode node)
+        public bool Remove(S3FifoNode node, LocalEntry? expected)
         {
             _lock.Enter();
             try
             {
+                if (expected is not null && !ReferenceEquals(node.Value, expected))
+                {
+                    return false;
+                }
+
                 PartUnderLock(node.Hash);
                 ref S3FifoNode? link = ref Buckets[node.Hash & (Buckets.Length - 1)];
                 while (link is { } at)
@@ -187,6 +197,7 @@ internal sealed class NodeTable
                     if (ReferenceEquals(at, node))
                     {
                         Volatile.Write(ref link, node.NextInBucket);
+                        node.Value = null;
                         Count--;
                         return true;
                     }

@@ -14,8 +14,8 @@ internal enum Queue : byte
 }
 
 /// <summary>
-/// A key with its value and its place in a queue. The value decides whether the node lives: set by compare-and-swap, and once it is
-/// <see langword="null"/> it stays so, which is the moment at which an entry is removed or evicted.
+/// A key with its value and its place in a queue. The value decides whether the node lives: once it is <see langword="null"/> it stays so,
+/// which is the moment at which an entry is removed or evicted.
 /// </summary>
 internal sealed class S3FifoNode(string key, LocalEntry value, int hash)
 {
@@ -25,7 +25,7 @@ internal sealed class S3FifoNode(string key, LocalEntry value, int hash)
     /// <summary>The key.</summary>
     public readonly string Key = key;
 
-    /// <summary>The value; <see langword="null"/> for ever once the node is dead.</summary>
+    /// <summary>The value; <see langword="null"/> for ever once the node is dead. Written under the segment's lock, read by anybody.</summary>
     public volatile LocalEntry? Value = value;
 
     /// <summary>The neighbours in the queue; written under the engine's lock.</summary>
@@ -54,13 +54,4 @@ internal sealed class S3FifoNode(string key, LocalEntry value, int hash)
 
     /// <summary>Whether the node is in the stack of pending ones.</summary>
     public bool IsPending;
-
-    /// <summary>Kills the node.</summary>
-    /// <returns>The value it had, or <see langword="null"/> when it was dead already.</returns>
-#pragma warning disable CS0420 // a volatile field by reference: Interlocked is stronger than volatile
-    public LocalEntry? Kill() => Interlocked.Exchange(ref Value, null);
-
-    /// <summary>Replaces a value, unless the node has died or changed meanwhile.</summary>
-    public bool TryReplace(LocalEntry? value, LocalEntry expected) => ReferenceEquals(Interlocked.CompareExchange(ref Value, value, expected), expected);
-#pragma warning restore CS0420
 }

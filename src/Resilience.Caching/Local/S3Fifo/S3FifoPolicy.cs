@@ -115,10 +115,9 @@ internal sealed class S3FifoPolicy
             {
                 Unlink(node);
             }
-            else if (value.DeadAt <= now && node.TryReplace(null, value))
+            else if (value.DeadAt <= now && _table.Remove(node, value))
             {
                 Unlink(node);
-                _table.Remove(node);
             }
         }
 
@@ -205,17 +204,18 @@ internal sealed class S3FifoPolicy
 
     private void Evict(S3FifoNode node, bool isDead)
     {
+        // The table first: taking its lock waits for all stores before it.
+        if (_table.Remove(node))
+        {
+            Evictions++;
+        }
+
         if (!isDead)
         {
             _ghost.Add(node.Hash, node.Weight);
         }
 
         Unlink(node);
-        if (node.Kill() is not null)
-        {
-            Evictions++;
-            _table.Remove(node);
-        }
     }
 
     private void Unlink(S3FifoNode node)

@@ -10,8 +10,9 @@ namespace Resilience.Caching.Local.S3Fifo;
 /// <para>The table is the truth: a write is visible as soon as it is in there, whatever the queues know. Their order follows: every
 /// write tries the lock; who gets it puts his own node in order, and those of writers who did not get it and left theirs on a stack.
 /// Nobody waits for the lock unless a sixteenth of the capacity is pending; nothing that was written is dropped; there is no thread of its own.</para>
-/// <para>No node is left behind: a writer pushes, then tries the lock; if that fails there is a holder who looks at the stack again after
-/// letting go, with a full fence between the two.</para>
+/// <para>A writer pushes, then tries the lock; if that fails there is a holder who looks at the stack again after letting go. In the one moment
+/// in which neither sees the other, the node waits on the stack for the next write or the sweep; the full fence that would rule it out waits
+/// for every store of the eviction to arrive, and costs more than taking the lock.</para>
 /// </remarks>
 internal sealed class S3FifoTier : ILocalTier
 {
@@ -80,49 +81,25 @@ internal sealed class S3FifoTier : ILocalTier
     /// <inheritdoc/>
     public void Set(string key, LocalEntry entry)
     {
-        int hash = KeyHash.Of(key);
-        while (true)
+        S3FifoNode node = _table.Put(key, KeyHash.Of(key), entry, out LocalEntry? old);
+        if (old is null || old.Weight != entry.Weight)
         {
-            S3FifoNode node = _table.FindOrAdd(key, hash, entry, out bool isNew);
-            if (isNew)
-            {
-                PutInOrder(node);
-                return;
-            }
-
-            if (node.Value is not { } old)
-            {
-                _table.Remove(node); // whoever killed it is about to; no need to wait for him
-            }
-            else if (node.TryReplace(entry, old))
-            {
-                if (entry.Weight != old.Weight)
-                {
-                    PutInOrder(node);
-                }
-
-                return;
-            }
+            PutInOrder(node);
         }
     }
 
     /// <inheritdoc/>
-    public bool Remove(string key) =>
-        _table.Find(key, KeyHash.Of(key)) is { } node && node.Kill() is not null && Forget(node);
+    public bool Remove(string key) => _table.Find(key, KeyHash.Of(key)) is { } node && Remove(node);
 
     /// <inheritdoc/>
-    public bool Remove(string key, LocalEntry expected) =>
-        _table.Find(key, KeyHash.Of(key)) is { } node && node.TryReplace(null, expected) && Forget(node);
+    public bool Remove(string key, LocalEntry expected) => _table.Find(key, KeyHash.Of(key)) is { } node && Remove(node, expected);
 
     /// <inheritdoc/>
     public void Clear()
     {
         foreach (S3FifoNode node in _table.Nodes())
         {
-            if (node.Kill() is not null)
-            {
-                Forget(node);
-            }
+            Remove(node);
         }
     }
 
@@ -156,7 +133,7 @@ internal sealed class S3FifoTier : ILocalTier
             }
             finally
             {
-                _maintenance.ExitAndFence();
+                _maintenance.Exit();
             }
 
             if (isDone)
@@ -188,13 +165,17 @@ internal sealed class S3FifoTier : ILocalTier
         }
         finally
         {
-            _maintenance.ExitAndFence();
+            _maintenance.Exit();
         }
     }
 
-    private bool Forget(S3FifoNode node)
+    private bool Remove(S3FifoNode node, LocalEntry? expected = null)
     {
-        _table.Remove(node);
+        if (!_table.Remove(node, expected))
+        {
+            return false;
+        }
+
         PutInOrder(node);
         return true;
     }
@@ -215,7 +196,7 @@ internal sealed class S3FifoTier : ILocalTier
             }
             finally
             {
-                _maintenance.ExitAndFence();
+                _maintenance.Exit();
             }
         }
         else
@@ -229,7 +210,7 @@ internal sealed class S3FifoTier : ILocalTier
             }
         }
 
-        // Letting go of the lock, and pushing, are full fences: whoever pushed while the lock was held is seen here.
+        // Whoever pushed while the lock was held is seen here.
         for (int round = 0; round < 8 && Volatile.Read(ref _pending) is not null && _maintenance.TryEnter(); round++)
         {
             DrainAndExit();
@@ -244,7 +225,7 @@ internal sealed class S3FifoTier : ILocalTier
         }
         finally
         {
-            _maintenance.ExitAndFence();
+            _maintenance.Exit();
         }
     }
 

@@ -23,7 +23,4 @@ internal struct TryLock
 
     /// <summary>Lets go of the lock. What was done under it is seen by whoever takes it next; reads that follow may come before.</summary>
     public void Exit() => Volatile.Write(ref _taken, 0);
-
-    /// <summary>Lets go of the lock with a full fence: reads that follow see what was written by anybody who found it taken.</summary>
-    public void ExitAndFence() => Interlocked.Exchange(ref _taken, 0);
 }
