@@ -60,7 +60,7 @@ public sealed class FlightLawTests
     {
         Flight<int, string> flight = New("a");
         Flight<int, string> other = New("b");
-        var copy = new LocalEntry<string> { Value = "old", IsShared = true };
+        var copy = new SharedEntry<string>("old");
         flight.Stale = other.Stale = copy;
         _stripe.DoomUnderLock("a", isRemoval);
         Assert.Same(isRemoval ? null : copy, flight.Stale);
@@ -88,7 +88,7 @@ public sealed class FlightLawTests
     public void Answer_Twice_TheFirstOneCounts()
     {
         Flight<int, string> flight = New("a");
-        var entry = new LocalEntry<string> { Value = "first", IsShared = true };
+        var entry = new SharedEntry<string>("first");
         Assert.False(flight.IsAnswered);
         Assert.True(flight.Answer("first", entry, CacheOrigin.Shared, isStale: true));
         Assert.True(flight.IsAnswered);
@@ -265,10 +265,11 @@ public sealed class FlightLawTests
         Assert.Null(flight.Outer);
         flight.Outer = other;
         flight.WaitsOn = other;
-        flight.Batch = [flight, other];
+        var batch = new FlightBatch([flight, other]);
         Assert.Same(other, flight.Outer);
         Assert.Same(other, flight.WaitsOn);
-        Assert.Equal([flight, other], flight.Batch);
+        Assert.Same(batch, flight.Batch);
+        Assert.Same(batch, other.Batch);
         flight.WaitsOn = null;
         Assert.Null(flight.WaitsOn);
         Assert.Same(other, flight.Outer);
@@ -309,7 +310,7 @@ public sealed class FlightLawTests
     private Flight<int, string> Answered(string key, TagState tag, bool isStale)
     {
         Flight<int, string> flight = New(key);
-        flight.Answer("copy", new LocalEntry<string> { Value = "copy", IsShared = true, Tags = [tag] }, CacheOrigin.Local, isStale);
+        flight.Answer("copy", new SharedEntry<string>("copy") { Tags = [tag] }, CacheOrigin.Local, isStale);
         return flight;
     }
 
@@ -317,7 +318,7 @@ public sealed class FlightLawTests
     {
         EntryPolicy policy = EntryPolicy.Of(new CacheEntryOptions { TierFlags = flags }, new CacheOptions());
         stripe ??= _stripe;
-        var flight = new Flight<int, string>(key, start: 0, policy, tags, stripe, state: 42, factory);
+        Flight<int, string> flight = Flight<int, string>.Begin(key, start: 0, policy, tags, stripe, state: 42, factory);
         stripe.AddUnderLock(flight);
         return flight;
     }

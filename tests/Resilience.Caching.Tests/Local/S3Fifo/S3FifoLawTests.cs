@@ -255,7 +255,7 @@ public sealed class S3FifoLawTests
         foreach (Subject subject in new[] { small, main })
         {
             long before = subject.Policy.Evictions;
-            subject.Node(0)!.Kill(); // another thread has removed it and not told the policy yet
+            Assert.True(subject.Table.Remove(subject.Node(0)!)); // another thread has removed it and not told the policy yet
             subject.Put(100, 1);
             Assert.Equal(before, subject.Policy.Evictions);
             Assert.Equal(10, subject.Policy.Count);
@@ -515,7 +515,7 @@ public sealed class S3FifoLawTests
         var subject = new Subject(capacity);
         for (int key = 0; key < capacity; key++)
         {
-            S3FifoNode node = subject.Table.FindOrAdd(K(key), Hash(key), new Item(key), out _);
+            S3FifoNode node = subject.Table.Put(K(key), Hash(key), new Item(key), out _);
             node.Weight = 1;
             subject.Policy.Main.Add(node);
         }
@@ -545,12 +545,7 @@ public sealed class S3FifoLawTests
         public void Put(int key, long weight, long deadAt = long.MaxValue)
         {
             var entry = new Item(key, weight, deadAt);
-            S3FifoNode node = Table.FindOrAdd(K(key), Hash(key), entry, out bool isNew);
-            if (!isNew)
-            {
-                Assert.True(node.TryReplace(entry, node.Value!));
-            }
-
+            S3FifoNode node = Table.Put(K(key), Hash(key), entry, out _);
             Policy.Reconcile(node, Now);
         }
 
@@ -567,12 +562,11 @@ public sealed class S3FifoLawTests
 
         public bool Remove(int key)
         {
-            if (Node(key) is not { } node || node.Kill() is null)
+            if (Node(key) is not { } node || !Table.Remove(node))
             {
                 return false;
             }
 
-            Table.Remove(node);
             Policy.Reconcile(node, Now);
             return true;
         }
