@@ -318,7 +318,7 @@ public sealed class FlightLawTests
     {
         EntryPolicy policy = EntryPolicy.Of(new CacheEntryOptions { TierFlags = flags }, new CacheOptions());
         stripe ??= _stripe;
-        Flight<int, string> flight = Flight<int, string>.Begin(key, start: 0, policy, tags, stripe, state: 42, factory);
+        var flight = Flight<int, string>.Begin(key, start: 0, policy, tags, stripe, state: 42, factory);
         stripe.AddUnderLock(flight);
         return flight;
     }
