@@ -178,7 +178,7 @@ public sealed class InvalidationLawTests
         Assert.False(_invalidations.IsCurrent(long.MaxValue - 1, [tag]));
     }
 
-    private LocalEntry<string> Entry(params TagState[] tags) => new SharedEntry<string>("value") { Stamp = _invalidations.Count.Current, Tags = tags.Length == 0 ? null : tags };
+    private SharedEntry<string> Entry(params TagState[] tags) => new("value") { Stamp = _invalidations.Count.Current, Tags = tags.Length == 0 ? null : tags };
 
     /// <summary>All ways to ask say the same of an entry and of a load that began when it was made.</summary>
     private void AssertStands(LocalEntry entry, long start, Standing expected, params TagState[] tags)
