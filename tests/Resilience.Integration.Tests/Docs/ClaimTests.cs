@@ -47,10 +47,10 @@ public sealed partial class ClaimTests
     [GeneratedRegex("`([^`]+)`")]
     private static partial Regex Code();
 
-    [GeneratedRegex(@"^\s*\[""([a-z0-9-]+)""\] = ", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\s*\[""(?<name>[a-z0-9-]+)""\] = ", RegexOptions.Multiline | RegexOptions.ExplicitCapture)]
     private static partial Regex GroupLine();
 
-    [GeneratedRegex(@"^\s*\[""([a-z-]+)"", \.\. var rest\]", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\s*\[""(?<name>[a-z-]+)"", \.\. var rest\]", RegexOptions.Multiline | RegexOptions.ExplicitCapture)]
     private static partial Regex VerbLine();
 
     [GeneratedRegex(@"`compare ([a-z0-9-]+)")]
