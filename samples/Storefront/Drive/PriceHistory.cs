@@ -72,17 +72,16 @@ internal sealed class PriceHistory
         {
             lock (_lock)
             {
-                foreach ((int version, int priceCents) in _prices)
+                // Not what was asked for: the same price may have been asked for again, and have come or come yet.
+                foreach (int version in _prices.Keys)
                 {
                     if (version < _least)
                     {
                         _prices.Remove(version);
-                        _asked.Remove(priceCents);
                     }
                 }
 
                 _prices.TrimExcess();
-                _asked.TrimExcess();
             }
         }
 
