@@ -44,7 +44,7 @@ public sealed partial class ClaimTests
         return found;
     }
 
-    [GeneratedRegex("`([^`]+)`")]
+    [GeneratedRegex("`(?<name>[^`]+)`", RegexOptions.ExplicitCapture)]
     private static partial Regex Code();
 
     [GeneratedRegex(@"^\s*\[""(?<name>[a-z0-9-]+)""\] = ", RegexOptions.Multiline | RegexOptions.ExplicitCapture)]
@@ -53,12 +53,12 @@ public sealed partial class ClaimTests
     [GeneratedRegex(@"^\s*\[""(?<name>[a-z-]+)"", \.\. var rest\]", RegexOptions.Multiline | RegexOptions.ExplicitCapture)]
     private static partial Regex VerbLine();
 
-    [GeneratedRegex(@"`compare ([a-z0-9-]+)")]
+    [GeneratedRegex(@"`compare (?<name>[a-z0-9-]+)", RegexOptions.ExplicitCapture)]
     private static partial Regex CompareCommand();
 
-    [GeneratedRegex(@"bench/Resilience\.Incidents -- ([a-z-]+)")]
+    [GeneratedRegex(@"bench/Resilience\.Incidents -- (?<name>[a-z-]+)", RegexOptions.ExplicitCapture)]
     private static partial Regex IncidentCommand();
 
-    [GeneratedRegex(@"bench/Resilience\.Benchmarks -- ([a-z-]+)")]
+    [GeneratedRegex(@"bench/Resilience\.Benchmarks -- (?<name>[a-z-]+)", RegexOptions.ExplicitCapture)]
     private static partial Regex BenchmarkCommand();
 }
