@@ -26,6 +26,12 @@ public sealed class RedisOverrideStoreTests : IAsyncLifetime
         _proxied = new RedisConnection(new RedisOptions { Configuration = _proxy.Endpoint, ConnectTimeout = TimeSpan.FromMilliseconds(500) });
         _one = new RedisOverrideStore(_connection, Codec, TimeProvider.System, _logs.CreateLogger<RedisOverrideStore>());
         _two = new RedisOverrideStore(_proxied, Codec, TimeProvider.System, _logs.CreateLogger<RedisOverrideStore>());
+
+        // Connected first: a connection that takes its time is no answer within the store's timeout.
+        foreach (RedisConnection connection in (RedisConnection[])[_connection, _proxied])
+        {
+            await RedisNode.Until(async () => await connection.TryPingAsync(TimeSpan.FromSeconds(10)) is not null, "Redis answers");
+        }
     }
 
     public async ValueTask DisposeAsync()
