@@ -21,7 +21,7 @@ internal sealed class HotKeys
         _bySpan = _counts.GetAlternateLookup<ReadOnlySpan<char>>();
     }
 
-    /// <summary>Notes a sampled hit. A key that is known costs no allocation.</summary>
+    /// <summary>Notes a sampled hit. A key that is known costs no allocation, another its text.</summary>
     public void Note(ReadOnlySpan<char> key)
     {
         if (!_lock.TryEnter())
@@ -41,7 +41,7 @@ internal sealed class HotKeys
                 long least = 0;
                 if (_counts.Count >= Capacity)
                 {
-                    (string name, least) = _counts.MinBy(pair => pair.Value);
+                    (string name, least) = LeastUnderLock();
                     _counts.Remove(name);
                 }
 
@@ -66,6 +66,20 @@ internal sealed class HotKeys
         {
             return [.. _counts.OrderByDescending(pair => pair.Value).Take(most).Select(pair => new HotKey(pair.Key, (double)pair.Value / Math.Max(1, _total)))];
         }
+    }
+
+    private (string Name, long Count) LeastUnderLock()
+    {
+        (string Name, long Count) least = ("", long.MaxValue);
+        foreach ((string name, long count) in _counts)
+        {
+            if (count < least.Count)
+            {
+                least = (name, count);
+            }
+        }
+
+        return least;
     }
 
     private void HalveUnderLock()
