@@ -239,9 +239,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
 
     private void Run()
     {
-        // The first sample is due one interval after the start, so that it takes no processor time from a service that is about to serve.
-        long due = Environment.TickCount64 + (long)_current.SampleInterval.TotalMilliseconds;
-        _stop.Wait((int)Math.Max(1, _current.SampleInterval.TotalMilliseconds));
+        long due = Environment.TickCount64;
         while (!_stop.IsSet)
         {
             Volatile.Write(ref _lateBy, Math.Max(0, Environment.TickCount64 - due));
