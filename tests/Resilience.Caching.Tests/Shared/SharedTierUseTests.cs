@@ -207,7 +207,7 @@ public sealed class SharedTierUseTests
         await cache.RemoveAsync("key");
         Assert.False(cache.TryGet<string>("key").HasValue);
         _tier.Fails = false;
-        TestCache.Drive(_time, TimeSpan.FromSeconds(1), () => cache.Snapshot() is { ReplaysPending: 0 }, "the replay");
+        await _time.AdvanceUntilAsync(TimeSpan.FromSeconds(1), () => cache.Snapshot() is { ReplaysPending: 0 }, "the replay");
         await cache.GetAsync("later", "value");
         await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         Assert.NotNull(_tier["v1:test:later"]);
@@ -234,7 +234,7 @@ public sealed class SharedTierUseTests
         _tier.Before = call => call == "write" ? Gate().Task : Task.CompletedTask;
         await cache.GetAsync("key", "value");
         Task end = cache.DisposeAsync().AsTask();
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(100), () => end.IsCompleted, "the end");
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(100), () => end.IsCompleted, "the end");
         await end;
     }
 

@@ -6,6 +6,7 @@ using Resilience.Caching;
 using Resilience.Context;
 using Resilience.Degrade;
 using Resilience.Pools;
+using Resilience.TestKit;
 
 namespace Resilience.Integration.Tests.Dashboard;
 
@@ -26,6 +27,7 @@ internal sealed class BusyShop : IAsyncDisposable
     private readonly List<Task<PoolLease<object>>> _waiting = [];
     private readonly BrokenStore _store = new();
     private double _seconds;
+    private int _samples;
 
     private BusyShop()
     {
@@ -90,7 +92,8 @@ internal sealed class BusyShop : IAsyncDisposable
             _store.IsBroken = second > 285;
             await ServeAsync(second);
             Site.Clock.Advance(TimeSpan.FromSeconds(1));
-            await Task.Delay(12);
+            int samples = Volatile.Read(ref _samples);
+            await Eventually.TrueAsync(() => Volatile.Read(ref _samples) != samples, "a sample of the pressure in each second");
         }
 
         _seconds = 300;
@@ -142,7 +145,11 @@ internal sealed class BusyShop : IAsyncDisposable
         }
     }
 
-    private double Memory() => Math.Min(0.905, 0.46 + (_seconds * 0.00165) + (0.006 * Math.Sin(_seconds / 3)));
+    private double Memory()
+    {
+        Interlocked.Increment(ref _samples);
+        return Math.Min(0.905, 0.46 + (_seconds * 0.00165) + (0.006 * Math.Sin(_seconds / 3)));
+    }
 
     private double Cpu() => 0.38 + (0.14 * Math.Sin(_seconds / 23)) + (0.05 * Math.Sin(_seconds / 3.7)) + (_seconds > 240 ? 0.12 : 0);
 

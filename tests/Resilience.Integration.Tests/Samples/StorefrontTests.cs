@@ -117,12 +117,7 @@ public sealed partial class StorefrontTests : IDisposable
         Assert.DoesNotContain(shop.Lines, static line => line.Contains("An unhandled exception", StringComparison.Ordinal));
 
         await postgres.StartAsync();
-        long start = Stopwatch.GetTimestamp();
-        while ((await PageAsync(client, 200)).Status != HttpStatusCode.OK)
-        {
-            Assert.True(Stopwatch.GetElapsedTime(start) < Patience, $"no page {Patience} after the database is back");
-            await Task.Delay(50);
-        }
+        await Eventually.TrueAsync(async () => (await PageAsync(client, 200)).Status == HttpStatusCode.OK, "a page after the database is back", Patience);
     }
 
     [Fact]
