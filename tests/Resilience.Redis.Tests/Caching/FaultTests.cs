@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Diagnostics;
 using Resilience.Caching;
 using Resilience.Caching.Guard;
 using Resilience.Degrade;
@@ -37,95 +35,34 @@ public sealed class FaultTests
             options.LocalExpiration = TimeSpan.FromMilliseconds(20);
         });
         await node.UntilUpAsync();
-        int version = 1;
-        int reads = 0;
-        long opened = long.MaxValue; // reads that began before the breaker opened are not what is measured
-        var errors = new ConcurrentQueue<Exception>();
-        var waits = new ConcurrentQueue<double>();
-        using var stop = new CancellationTokenSource();
-        Task[] callers = [.. Enumerable.Range(0, 8).Select(i => Task.Run(async () =>
-        {
-            var random = new Random(i);
-            while (!stop.IsCancellationRequested)
-            {
-                long began = Stopwatch.GetTimestamp();
-                try
-                {
-                    await node.GetAsync($"key{random.Next(Keys)}", () => $"v{Volatile.Read(ref version)}", ["tag"]);
-                }
-                catch (Exception exception)
-                {
-                    errors.Enqueue(exception);
-                }
-
-                if (began > Volatile.Read(ref opened))
-                {
-                    waits.Enqueue(Stopwatch.GetElapsedTime(began).TotalMilliseconds);
-                }
-
-                Interlocked.Increment(ref reads);
-                await Task.Delay(1, CancellationToken.None);
-            }
-        }))];
-
-        await Eventually.TrueAsync(() => Volatile.Read(ref reads) >= 1_000, "the callers are at work");
-        switch (fault)
-        {
-            case "kill":
-                await server.KillAsync();
-                break;
-            case "stall":
-                proxy.ToServer.Stalled = true;
-                proxy.ToClient.Stalled = true;
-                break;
-            case "cut":
-                proxy.RefusesNew = true;
-                proxy.Cut();
-                break;
-            case "slow":
-                proxy.ToClient.Delay = TimeSpan.FromSeconds(2);
-                break;
-        }
-
+        var load = new OutageLoad(node, Keys);
+        await Eventually.TrueAsync(() => load.Reads >= 1_000, "the callers are at work");
+        await StrikeAsync(fault, server, proxy);
         await Eventually.TrueAsync(() => node.Cache.Snapshot().SharedState != SharedTierState.Closed, "the breaker opens");
-        Volatile.Write(ref opened, Stopwatch.GetTimestamp());
+        load.Measure();
         double stall;
         using (var meter = StallMeter.Start())
         {
             await Task.Delay(Outage, CancellationToken.None);
-            await Eventually.TrueAsync(() => waits.Count >= 2_000, "enough was read to tell");
+            await Eventually.TrueAsync(() => load.Waits.Count >= 2_000, "enough was read to tell");
             stall = meter.Worst.TotalMilliseconds;
         }
 
-        double[] during = [.. waits.Order()];
+        double[] during = [.. load.Waits.Order()];
 
         // Both invalidations happen while nothing can be written there.
-        Interlocked.Increment(ref version);
+        load.Change();
         await node.Cache.RemoveByTagAsync("tag");
         await node.Cache.RemoveAsync("key0");
-        switch (fault)
-        {
-            case "kill":
-                await server.StartAsync();
-                break;
-            default:
-                proxy.ToServer.Stalled = false;
-                proxy.ToClient.Stalled = false;
-                proxy.ToClient.Delay = TimeSpan.Zero;
-                proxy.RefusesNew = false;
-                proxy.Heal();
-                break;
-        }
-
+        await MendAsync(fault, server, proxy);
         await Eventually.TrueAsync(() => node.Cache.Snapshot() is { SharedState: SharedTierState.Closed, ReplaysPending: 0 }, "the breaker closes and all is made good");
         for (int i = 0; i < Keys; i++)
         {
             Assert.Equal("v2", await node.GetAsync($"key{i}", () => "v2", ["tag"]));
         }
 
-        await stop.CancelAsync();
-        await Task.WhenAll(callers);
-        Assert.Empty(errors);
+        await load.StopAsync();
+        Assert.Empty(load.Errors);
         await using RedisNode fresh = await RedisNode.StartAsync(server.Endpoint, "f:");
         for (int i = 0; i < Keys; i++)
         {
@@ -289,5 +226,41 @@ public sealed class FaultTests
         await node.Degradation.OverrideAsync(Feature.Declare("redis-acl"), FeatureState.Off, "a test", "the test");
         Assert.Empty(node.Logs.WithId(4012));
         Assert.Empty(node.Logs.WithId(4013));
+    }
+
+    private static async Task StrikeAsync(string fault, RedisServer server, ChaosProxy proxy)
+    {
+        switch (fault)
+        {
+            case "kill":
+                await server.KillAsync();
+                break;
+            case "stall":
+                proxy.ToServer.Stalled = true;
+                proxy.ToClient.Stalled = true;
+                break;
+            case "cut":
+                proxy.RefusesNew = true;
+                proxy.Cut();
+                break;
+            case "slow":
+                proxy.ToClient.Delay = TimeSpan.FromSeconds(2);
+                break;
+        }
+    }
+
+    private static async Task MendAsync(string fault, RedisServer server, ChaosProxy proxy)
+    {
+        if (fault == "kill")
+        {
+            await server.StartAsync();
+            return;
+        }
+
+        proxy.ToServer.Stalled = false;
+        proxy.ToClient.Stalled = false;
+        proxy.ToClient.Delay = TimeSpan.Zero;
+        proxy.RefusesNew = false;
+        proxy.Heal();
     }
 }
