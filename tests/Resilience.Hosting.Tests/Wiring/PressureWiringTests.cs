@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 using Resilience.Context;
 using Resilience.Degrade;
@@ -96,7 +95,7 @@ public sealed class PressureWiringTests
     [Fact]
     public async Task SharedTier_BreakerOpens_PressesUntilItIsBack()
     {
-        var store = new FlakyStore();
+        var store = new FlakyDistributedCache();
         await using KitHost kit = await KitHost.StartAsync(
             kit =>
             {
@@ -159,33 +158,4 @@ public sealed class PressureWiringTests
         ($"Resilience:Degrade:Pressure:Signals:{signal}:EnterFor", "00:00:00"),
         ($"Resilience:Degrade:Pressure:Signals:{signal}:ExitFor", "00:00:00"),
     ];
-
-    private sealed class FlakyStore : IDistributedCache
-    {
-        private volatile bool _isBroken;
-
-        public bool IsBroken
-        {
-            get => _isBroken;
-            set => _isBroken = value;
-        }
-
-        public byte[]? Get(string key) => Answer();
-
-        public Task<byte[]?> GetAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Set(string key, byte[] value, DistributedCacheEntryOptions options) => Answer();
-
-        public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Refresh(string key) => Answer();
-
-        public Task RefreshAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Remove(string key) => Answer();
-
-        public Task RemoveAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        private byte[]? Answer() => _isBroken ? throw new InvalidOperationException("the store is broken") : null;
-    }
 }

@@ -1,6 +1,5 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 using Resilience.Caching;
 using Resilience.Context;
@@ -25,7 +24,7 @@ internal sealed class BusyShop : IAsyncDisposable
 
     private readonly List<PoolLease<object>> _leases = [];
     private readonly List<Task<PoolLease<object>>> _waiting = [];
-    private readonly BrokenStore _store = new();
+    private readonly FlakyDistributedCache _store = new();
     private double _seconds;
     private int _samples;
 
@@ -154,27 +153,4 @@ internal sealed class BusyShop : IAsyncDisposable
     private double Cpu() => 0.38 + (0.14 * Math.Sin(_seconds / 23)) + (0.05 * Math.Sin(_seconds / 3.7)) + (_seconds > 240 ? 0.12 : 0);
 
     private double OrdersPressure() => _seconds < 240 ? 0.18 + (0.06 * Math.Sin(_seconds / 11)) : Math.Min(0.93, 0.3 + ((_seconds - 240) * 0.02));
-
-    private sealed class BrokenStore : IDistributedCache
-    {
-        public bool IsBroken { get; set; }
-
-        public byte[]? Get(string key) => Answer();
-
-        public Task<byte[]?> GetAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Set(string key, byte[] value, DistributedCacheEntryOptions options) => Answer();
-
-        public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Refresh(string key) => Answer();
-
-        public Task RefreshAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Remove(string key) => Answer();
-
-        public Task RemoveAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        private byte[]? Answer() => IsBroken ? throw new InvalidOperationException("the store is away") : null;
-    }
 }
