@@ -38,11 +38,11 @@ public sealed class InvalidationTests
         Task<string> load = cache.GetAsync("key", _ => new ValueTask<string>(gate.Task), tags: ["tag"]).AsTask();
         await Invalidate(cache, how, time);
         Task<string> later = cache.GetAsync("key", "new", tags: ["tag"]).AsTask();
-        Assert.Equal("new", await later.WaitAsync(TimeSpan.FromSeconds(10)));
+        Assert.Equal("new", await later.Soon());
         gate.SetResult("old");
 
         Assert.Equal("old", await load);
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         Assert.Equal("new", await cache.GetCachedAsync("key"));
         if (isShared)
         {
@@ -59,7 +59,7 @@ public sealed class InvalidationTests
         var time = new ManualTimeProvider();
         await using ResilientCache cache = TestCache.New(time, shared: tier);
         await cache.GetAsync("key", "old", tags: ["tag"]);
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         await Invalidate(cache, how, time);
         Assert.Equal("new", await cache.GetAsync("key", "new", tags: ["tag"]));
     }
@@ -74,7 +74,7 @@ public sealed class InvalidationTests
         var time = new ManualTimeProvider();
         await using ResilientCache cache = TestCache.New(time, shared: tier);
         await cache.GetAsync("key", "old", tags: ["tag"]);
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         await Invalidate(cache, how, time);
         await Assert.ThrowsAsync<InvalidDataException>(async () => await cache.GetAsync<string>("key", _ => throw new InvalidDataException(), tags: ["tag"]));
         await using ResilientCache other = TestCache.New(time, shared: tier);
@@ -90,7 +90,7 @@ public sealed class InvalidationTests
         var time = new ManualTimeProvider();
         await using ResilientCache cache = TestCache.New(time, shared: tier);
         await cache.GetAsync("key", "old", tags: ["tag"]);
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         await Invalidate(cache, how, time);
         Assert.Equal("old", await cache.GetAsync<string>("key", _ => throw new InvalidDataException(), tags: ["tag"]));
         await using ResilientCache other = TestCache.New(time, shared: tier);
@@ -173,7 +173,7 @@ public sealed class InvalidationTests
         Task removal = cache.RemoveAsync("key").AsTask();
         release.SetResult();
         await removal;
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         await using ResilientCache other = TestCache.New(shared: tier);
         Assert.Equal("new", await other.GetAsync("key", "new"));
     }
