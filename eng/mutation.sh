@@ -24,7 +24,7 @@ deadline|Resilience.Context|Deadlines/Deadline.cs Deadlines/DeadlineCodec.cs|Dea
 filter|Resilience.Caching|Guard/SplitBlockBloomFilter.cs|FilterLawTests.cs
 generations|Resilience.Caching|Invalidation/Invalidations.cs Invalidation/TagState.cs Flights/KeyStripes.cs|Invalidation FlightLawTests.cs
 flights|Resilience.Caching|Flights/Flight.cs|Flights
-sketch|Resilience.Caching|Local/S3Fifo/S3FifoPolicy.cs Local/S3Fifo/GhostTable.cs Local/S3Fifo/S3FifoQueue.cs|S3FifoLawTests.cs
+sketch|Resilience.Caching|Local/S3Fifo/S3FifoPolicy.cs Local/S3Fifo/GhostTable.cs Local/S3Fifo/S3FifoQueue.cs|S3FifoLawTests.cs GhostLawTests.cs
 precedence|Resilience.Degrade|Features/FeatureBook.cs Features/FeatureRule.cs Features/FeatureRules.cs Features/FeatureSlot.cs|FeatureBookLawTests.cs FeatureRulesTests.cs FeatureTests.cs DegradationTests.cs
 hysteresis|Resilience.Degrade|Pressure/LevelTracker.cs|Pressure
 pool|Resilience.Pools|Core/EntryWord.cs Core/PoolEntry.cs Waiting/WaiterQueue.cs Waiting/DeadlineHeap.cs Waiting/DeadlineQueue.cs|DeadlineHeapTests.cs DeadlineQueueTests.cs WaiterQueueTests.cs QueueTests.cs NestedAcquireTests.cs PoolEntryTests.cs
