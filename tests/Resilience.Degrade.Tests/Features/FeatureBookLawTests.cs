@@ -140,7 +140,7 @@ public sealed class FeatureBookLawTests
     [Fact]
     public async Task Until_ByTheWallClock_EndsAtThatMomentAndNotBefore()
     {
-        await using DegradeHost host = await DegradeHost.StartAsync();
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
         DateTimeOffset until = host.Time.GetUtcNow().AddMinutes(5);
         var told = new List<string>();
         using IDisposable subscription = host.Degradation.OnChange(change => told.Add($"{change.After.State} {(host.Time.GetUtcNow() - until).TotalMilliseconds.ToString(CultureInfo.InvariantCulture)}"));
@@ -156,7 +156,7 @@ public sealed class FeatureBookLawTests
     [Fact]
     public async Task Until_ManyDaysAway_EndsByItself()
     {
-        await using DegradeHost host = await DegradeHost.StartAsync();
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
         DateTimeOffset until = host.Time.GetUtcNow().AddDays(100);
         host.Reload(Until(until));
         var ended = new List<DateTimeOffset>();
@@ -172,7 +172,7 @@ public sealed class FeatureBookLawTests
     [Fact]
     public async Task Endings_Several_EachComesAtItsOwnTime()
     {
-        await using DegradeHost host = await DegradeHost.StartAsync();
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
         await host.Degradation.OverrideAsync(LowTwo, FeatureState.Off, "why", "who", TimeSpan.FromMinutes(3));
         await host.Degradation.OverrideAsync(BulkTwo, FeatureState.Off, "why", "who", TimeSpan.FromMinutes(1));
         DateTimeOffset start = host.Time.GetUtcNow();
