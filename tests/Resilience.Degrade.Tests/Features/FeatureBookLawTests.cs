@@ -1,6 +1,8 @@
+using System.Diagnostics.Metrics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Resilience.Context;
+using Resilience.Settings;
 using Resilience.TestKit;
 
 namespace Resilience.Degrade.Tests.Features;
@@ -232,6 +234,68 @@ public sealed class FeatureBookLawTests
         Assert.All(others, context => Assert.Equal(FeatureState.Off, host.Degradation.Decide(BulkOne, context).State));
         await host.Degradation.OverrideAsync(BulkOne, FeatureState.Off, "why", "who");
         Assert.All(spared, context => Assert.Equal(FeatureState.Off, host.Degradation.Decide(BulkOne, context).State));
+    }
+
+    [Fact]
+    public async Task Override_Ended_IsLoggedWithItsLength()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
+        await host.Degradation.OverrideAsync(LowOne, FeatureState.Off, "why", "ann", TimeSpan.FromMinutes(5));
+        host.Time.Advance(TimeSpan.FromMinutes(5) - TimeSpan.FromMilliseconds(1));
+        Assert.Empty(host.Logs.WithId(4007));
+        host.Time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Contains("'b-low-1' to Off by ann has ended after 00:05:00", Assert.Single(host.Logs.WithId(4007)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Metrics_StatesAndTransitions_AreThoseOfTheBook()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
+        using var metrics = new MetricCollector("Resilience.Degrade", host.Services.GetRequiredService<IMeterFactory>());
+        await host.Degradation.OverrideAsync(LowOne, FeatureState.Degraded, "why", "who");
+        await host.Degradation.OverrideAsync(LowOne, FeatureState.Degraded, "another reason", "who");
+        Assert.Equal(1, metrics.Sum("resilience.degrade.feature.transitions", ("resilience.feature.name", "b-low-1"), ("resilience.feature.from", "normal"), ("resilience.feature.to", "degraded")));
+        metrics.Observe();
+        Assert.Equal(1, metrics.Sum("resilience.degrade.feature.state", ("resilience.feature.name", "b-low-1")));
+        Assert.Equal(0, metrics.Sum("resilience.degrade.feature.state", ("resilience.feature.name", "b-low-2")));
+    }
+
+    [Fact]
+    public async Task Dispose_NeitherTheClockNorSettingsChangeAnythingAnyMore()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
+        FeatureBook book = host.Services.GetRequiredService<FeatureBook>();
+        host.Reload(Until(host.Time.GetUtcNow().AddMinutes(5)));
+        DegradationSnapshot last = book.Snapshot;
+        book.Dispose();
+        host.Time.Advance(TimeSpan.FromMinutes(10));
+        Assert.Same(last, book.Snapshot);
+        host.Reload(new() { ["Features:b-low-2"] = "Off" });
+        Assert.Same(last, book.Snapshot);
+        book.Refresh(); // who asks is told all the same
+        Assert.NotSame(last, book.Snapshot);
+    }
+
+    [Fact]
+    public async Task Settings_TheSameOnceMore_ChangeNothing()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(new() { ["Features:b-low-1"] = "Off" }, samples: false);
+        FeatureBook book = host.Services.GetRequiredService<FeatureBook>();
+        DegradationSnapshot before = book.Snapshot;
+        book.Take(host.Services.GetRequiredKeyedService<LiveSettings<DegradeSettings>>("").Current);
+        Assert.Same(before, book.Snapshot);
+    }
+
+    [Fact]
+    public async Task Exempt_DecisionOfTheSpared_StaysTheSameWhateverChangesForOthers()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(new() { ["Features:b-low-1:Mode"] = "Off", ["Features:b-low-1:Exempt:Users:0"] = "ann" }, samples: false);
+        FeatureDecision spared = host.Degradation.Decide(LowOne, new DegradationContext("ann"));
+        Assert.Equal((FeatureState.Normal, DecisionSource.Default), (spared.State, spared.Source));
+        host.Time.Advance(TimeSpan.FromMinutes(1));
+        host.Reload(new() { ["Features:b-low-1:Mode"] = "Degraded", ["Features:b-low-1:Exempt:Users:0"] = "ann" });
+        Assert.Equal(FeatureState.Degraded, host.Degradation.StateOf(LowOne));
+        Assert.Same(spared, host.Degradation.Decide(LowOne, new DegradationContext("ann")));
     }
 
     [Fact]
