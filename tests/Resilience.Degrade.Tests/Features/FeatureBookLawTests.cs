@@ -1,6 +1,7 @@
 using System.Diagnostics.Metrics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
 using Resilience.Context;
 using Resilience.Settings;
 using Resilience.TestKit;
@@ -169,6 +170,16 @@ public sealed class FeatureBookLawTests
         }
 
         Assert.InRange(Assert.Single(ended) - until, TimeSpan.Zero, TimeSpan.FromHours(1));
+    }
+
+    [Fact]
+    public async Task Until_FurtherAwayThanTheSystemsTimersGo_IsTaken()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
+        string until = DateTimeOffset.UtcNow.AddDays(100).ToString("yyyy-MM-dd'T'HH:mm:ssK", CultureInfo.InvariantCulture);
+        var settings = new DegradeSettings { Features = { ["b-low-1"] = new FeatureSettings { Mode = FeatureMode.Off, Until = until } } };
+        using var book = new FeatureBook(LiveSettings<DegradeSettings>.Of("", "Resilience:Degrade", settings), TimeProvider.System, host.Services.GetRequiredService<DegradeMetrics>(), NullLogger<FeatureBook>.Instance);
+        Assert.Equal(FeatureState.Off, book.SlotOf(book.Snapshot, LowOne).State);
     }
 
     [Fact]
