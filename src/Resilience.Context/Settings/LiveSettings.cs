@@ -111,6 +111,12 @@ public sealed class LiveSettings<T> : ILiveSettings
             }
 
             (value, IReadOnlyList<SettingsError> errors) = Build();
+            if (!string.Equals(Text().All, text, StringComparison.Ordinal))
+            {
+                // Its file was read anew meanwhile, and what was built may be of neither version. If that brings something, it is told, and read here again.
+                return new SettingsReload(false, [], []);
+            }
+
             if (errors.Count > 0)
             {
                 return Reject(errors);
