@@ -243,6 +243,9 @@ public sealed class S3FifoLawTests
         subject.Put(51, 10);
         Assert.True(subject.Has(51)); // exactly everything fits
         Assert.Equal((1, 10), (subject.Policy.Count, subject.Policy.Weight));
+        subject.Put(51, 9);
+        subject.Put(51, 10); // and fits where it stands
+        Assert.True(subject.Has(51));
     }
 
     [Fact]
