@@ -1,14 +1,15 @@
 namespace Resilience.Degrade;
 
 /// <summary>The decisions on all features at one moment.</summary>
-/// <remarks>Immutable and thread-safe.</remarks>
+/// <remarks>Thread-safe. A decision never changes; a feature that is declared afterwards is taken in as it is when it is first asked for, and stays so.</remarks>
 public sealed class DegradationSnapshot
 {
-    private readonly FeatureSlot[] _slots;
+    private readonly FeatureBook _owner;
+    private FeatureSlot[] _slots;
 
-    internal DegradationSnapshot(object owner, long revision, FeatureSlot[] slots)
+    internal DegradationSnapshot(FeatureBook owner, long revision, FeatureSlot[] slots)
     {
-        Owner = owner;
+        _owner = owner;
         Revision = revision;
         _slots = slots;
     }
@@ -16,19 +17,34 @@ public sealed class DegradationSnapshot
     /// <summary>Grows with every change.</summary>
     public long Revision { get; }
 
-    /// <summary>The decisions, one for each feature that was declared when the snapshot was taken.</summary>
-    public IEnumerable<FeatureDecision> Decisions => _slots.Select(slot => slot.Decision);
+    /// <summary>The decisions, one for each feature that was declared when the snapshot was taken, and those asked for since.</summary>
+    public IEnumerable<FeatureDecision> Decisions => Slots.Select(slot => slot.Decision);
 
-    /// <summary>The state of a feature; its declared default if it was declared after the snapshot.</summary>
+    /// <summary>The state of a feature.</summary>
     /// <param name="feature">The feature.</param>
     public FeatureState StateOf(Feature feature)
     {
         ArgumentNullException.ThrowIfNull(feature);
-        FeatureSlot[] slots = _slots;
-        return (uint)feature.Index < (uint)slots.Length ? slots[feature.Index].State : feature.Default;
+        return _owner.SlotOf(this, feature).State;
     }
 
-    internal object Owner { get; }
+    internal FeatureBook Owner => _owner;
 
-    internal FeatureSlot[] Slots => _slots;
+    internal FeatureSlot[] Slots => Volatile.Read(ref _slots);
+
+    /// <summary>Takes in the features that only a later snapshot knows.</summary>
+    /// <param name="later">The slots of the later one.</param>
+    /// <returns>All slots, at least as many as the later one has.</returns>
+    internal FeatureSlot[] Complete(FeatureSlot[] later)
+    {
+        FeatureSlot[] own = Slots;
+        while (own.Length < later.Length)
+        {
+            FeatureSlot[] whole = [.. own, .. later.AsSpan(own.Length)];
+            FeatureSlot[] seen = Interlocked.CompareExchange(ref _slots, whole, own);
+            own = ReferenceEquals(seen, own) ? whole : seen;
+        }
+
+        return own;
+    }
 }

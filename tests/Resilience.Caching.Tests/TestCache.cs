@@ -15,7 +15,7 @@ internal static class TestCache
         configure?.Invoke(options);
         var made = new CacheParts
         {
-            Time = time ?? TimeProvider.System,
+            Time = time ?? new ManualTimeProvider(), // stands still: no timeout of a busy machine gets between
             Shared = shared,
             Leases = shared,
             Backplane = hasBackplane ? shared : null,

@@ -50,7 +50,7 @@ internal sealed class FeatureBook : IDisposable
 
     public DegradationSnapshot Snapshot => _snapshot;
 
-    /// <summary>The slot of a feature, which may have been declared after the last snapshot.</summary>
+    /// <summary>The slot of a feature, which may have been declared after the snapshot; it is then the same from the first time it is asked for.</summary>
     public FeatureSlot SlotOf(DegradationSnapshot snapshot, Feature feature)
     {
         FeatureSlot[] slots = snapshot.Slots;
@@ -60,7 +60,7 @@ internal sealed class FeatureBook : IDisposable
         }
 
         Refresh();
-        return _snapshot.Slots[feature.Index];
+        return snapshot.Complete(_snapshot.Slots)[feature.Index];
     }
 
     /// <summary>Takes new settings.</summary>

@@ -257,6 +257,25 @@ public sealed class DegradationTests
     }
 
     [Fact]
+    public async Task Decide_FeatureDeclaredWithinTheRequest_DoesNotFlipEither()
+    {
+        string name = $"t-late-{Guid.NewGuid():N}";
+        await using DegradeHost host = await DegradeHost.StartAsync(new() { [$"Features:{name}"] = "Off" });
+        using (RequestScope.Begin())
+        {
+            DegradationSnapshot snapshot = host.Degradation.Snapshot;
+            Feature late = Feature.Declare(name);
+            Assert.Equal(FeatureState.Off, host.Degradation.Decide(late).State);
+            host.Reload(new() { [$"Features:{name}"] = "On" });
+            Assert.Equal("fallback", await RunAsync(host, late));
+            Assert.Equal(FeatureState.Off, host.Degradation.Decide(late).State);
+            Assert.Equal(FeatureState.Off, snapshot.StateOf(late));
+            Assert.Contains(snapshot.Decisions, decision => decision.Feature == late);
+            Assert.Equal(FeatureState.Normal, host.Degradation.StateOf(late));
+        }
+    }
+
+    [Fact]
     public async Task Changes_IsAStreamOfThem()
     {
         await using DegradeHost host = await DegradeHost.StartAsync(new() { ["Features:t-comments"] = "On" });

@@ -53,7 +53,7 @@ public sealed class RedisPermitLedgerTests(SharedRedis redis)
     public async Task Fleet_ThreeNodesUnderLoad_GetsItsRateAndNoMore(int maxLease)
     {
         RedisServer server = await redis.GetAsync();
-        var options = new RedisRateLimiterOptions { PermitsPerSecond = 400, Burst = 60, MaxLease = maxLease, Timeout = TimeSpan.FromSeconds(30) };
+        var options = new RedisRateLimiterOptions { PermitsPerSecond = 400, Burst = 60, MaxLease = maxLease, Timeout = TimeSpan.FromSeconds(10) };
         await using var connections = new Disposables<RedisConnection>(3, _ => new RedisConnection(new RedisOptions { Configuration = server.Endpoint, KeyPrefix = _prefix }));
         await using var nodes = new Disposables<RedisRateLimiter>(3, i => new RedisRateLimiter(connections[i], "law", options));
         for (int i = 0; i < 3; i++)

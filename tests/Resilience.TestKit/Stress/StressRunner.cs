@@ -110,11 +110,15 @@ public sealed class StressRunner
 
         private bool IsOver => _failure is not null || Stopwatch.GetElapsedTime(_started) >= _settings.Duration;
 
+        // Each worker gets through one iteration even if the machine stood still for the whole time: a run that did nothing would prove nothing.
+        private bool GoesOn(StressWorker worker) =>
+            worker.Iteration < _settings.MaxIterations && (!IsOver || (worker.Iteration == 0 && _failure is null));
+
         public void Loop(StressWorker worker, Action<StressWorker> iteration)
         {
             try
             {
-                for (; !IsOver && worker.Iteration < _settings.MaxIterations; worker.Iteration++)
+                for (; GoesOn(worker); worker.Iteration++)
                 {
                     iteration(worker);
                 }
@@ -131,7 +135,7 @@ public sealed class StressRunner
         {
             try
             {
-                for (; !IsOver && worker.Iteration < _settings.MaxIterations; worker.Iteration++)
+                for (; GoesOn(worker); worker.Iteration++)
                 {
                     await iteration(worker);
                     if (worker.Iteration % 16 == 15)
