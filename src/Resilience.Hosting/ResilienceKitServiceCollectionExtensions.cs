@@ -76,7 +76,9 @@ public static class ResilienceKitServiceCollectionExtensions
     private static void AddFleet(ResilienceKitBuilder kit)
     {
         IConfigurationSection root = kit.Configuration.GetSection(KitSections.Root);
-        bool hasOwnStore = kit.Services.Any(static service => service.ServiceType == typeof(IOverrideStore) && service.ImplementationType is null);
+
+        // Whatever way it was registered; the one that is there by default is of a type that no application can name.
+        bool hasOwnStore = kit.Services.Any(static service => service.ServiceType == typeof(IOverrideStore) && !IsDefault(service));
         if (root["Redis:Configuration"] is { Length: > 0 } && root["Degrade:Overrides:SigningKey"] is { Length: > 0 } && !hasOwnStore)
         {
             kit.Services.AddDegradation().AddRedisOverrides(root["Degrade:Overrides:LastKnownGood"]);
@@ -87,6 +89,9 @@ public static class ResilienceKitServiceCollectionExtensions
             kit.Services.AddRedisRateLimiter(limit.Key);
         }
     }
+
+    private static bool IsDefault(ServiceDescriptor store) =>
+        !store.IsKeyedService && store.ImplementationType is { IsPublic: false } type && type.Assembly == typeof(IOverrideStore).Assembly;
 
     private static void AddWiring(IServiceCollection services)
     {

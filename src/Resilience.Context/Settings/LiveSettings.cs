@@ -110,7 +110,17 @@ public sealed class LiveSettings<T> : ILiveSettings
                 return Reject([new SettingsError(Path, null, "has vanished from the configuration, which is taken for a broken file; restart to run on defaults")]);
             }
 
-            (value, IReadOnlyList<SettingsError> errors) = Build();
+            IReadOnlyList<SettingsError> errors;
+            try
+            {
+                (value, errors) = Build();
+            }
+            catch (Exception exception)
+            {
+                // Code of the application, which may read what somebody has just mistyped. This runs on a timer, which must go on.
+                return Reject([new SettingsError(Path, null, $"cannot be set by code: what was given to Configure has thrown a {exception.GetType().Name}")]);
+            }
+
             if (!string.Equals(Text().All, text, StringComparison.Ordinal))
             {
                 // Its file was read anew meanwhile, and what was built may be of neither version. If that brings something, it is told, and read here again.

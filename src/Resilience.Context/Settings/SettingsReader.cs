@@ -217,7 +217,10 @@ public static class SettingsReader
         ArgumentNullException.ThrowIfNull(section);
         string[] names = [.. known.Order(StringComparer.Ordinal)];
         string? nearest = NearestName.Find(section.Key, names);
-        return new SettingsError(section.Path, mayHoldSecret ? null : section.Value, nearest is null
+
+        // Nobody knows what it is meant to be: what looks like a connection string or an address with a user may hold a password.
+        bool isShown = !mayHoldSecret && section.Value?.AsSpan().ContainsAny('=', '@', ';') != true;
+        return new SettingsError(section.Path, isShown ? section.Value : null, nearest is null
             ? $"is not a setting; known here: {string.Join(", ", names)}"
             : $"is not a setting; did you mean '{nearest}'?");
     }
