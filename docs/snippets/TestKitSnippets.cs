@@ -23,6 +23,19 @@ internal static class TestKitSnippets
         // end-snippet
     }
 
+    public static async Task WaitingAsync()
+    {
+        var time = new ManualTimeProvider();
+        int written = 0;
+        _ = Task.Run(() => Interlocked.Increment(ref written));
+        Task linger = Task.Delay(TimeSpan.FromSeconds(5), time);
+
+        // snippet: eventually
+        await Eventually.TrueAsync(() => Volatile.Read(ref written) == 1, "the batch is written");
+        await time.AdvanceUntilAsync(step: TimeSpan.FromMilliseconds(100), () => linger.IsCompleted, "the interval has passed");
+        // end-snippet
+    }
+
     public static void Leak()
     {
         // snippet: leak

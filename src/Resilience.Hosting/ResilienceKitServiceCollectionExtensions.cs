@@ -111,14 +111,14 @@ public static class ResilienceKitServiceCollectionExtensions
     /// <summary>Redis' own and what liveness is come after all others, whenever those are added: whether there is a Redis is known only then.</summary>
     private static void AddHealthChecks(IServiceCollection services)
     {
-        services.AddHealthChecks().Add(new HealthCheckRegistration(SettingsHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<SettingsHealthCheck>, HealthStatus.Degraded, ["ready"]));
+        services.AddHealthChecks().Add(new HealthCheckRegistration(SettingsHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<SettingsHealthCheck>, HealthStatus.Degraded, (string[])["ready"]));
         services.AddOptions<HealthCheckServiceOptions>().PostConfigure<IServiceProvider>(static (options, provider) =>
         {
             // Memory that only a restart frees is what liveness is for; nothing else of the kit's may fail it.
             options.Registrations.FirstOrDefault(static check => check.Name == "resilience-pressure")?.Tags.Add("live");
             if (provider.GetService<RedisConnection>() is { IsConfigured: true } && options.Registrations.All(static check => check.Name != RedisHealthCheck.Name))
             {
-                options.Registrations.Add(new HealthCheckRegistration(RedisHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<RedisHealthCheck>, HealthStatus.Degraded, ["ready"]));
+                options.Registrations.Add(new HealthCheckRegistration(RedisHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<RedisHealthCheck>, HealthStatus.Degraded, (string[])["ready"]));
             }
         });
     }

@@ -32,7 +32,18 @@ public interface IResourceFactory<T>
     /// <summary>Ends a resource. By default it is disposed, asynchronously if it can be.</summary>
     /// <param name="resource">The resource; nobody leases it any more, but a former holder may still have the object.</param>
     /// <param name="cancellationToken">Cancelled after <see cref="PoolOptions.DestroyTimeout"/>.</param>
-    ValueTask DestroyAsync(T resource, CancellationToken cancellationToken)
+    ValueTask DestroyAsync(T resource, CancellationToken cancellationToken) => DisposeAsync(resource);
+
+    /// <summary>
+    /// Whether a failure during use means that the resource is broken. Then it is destroyed, and the idle ones are validated before
+    /// their next use, because what broke one has often broken all. By default every failure but a cancellation is fatal.
+    /// </summary>
+    /// <param name="resource">The resource that was in use.</param>
+    /// <param name="exception">What its user's code threw.</param>
+    bool IsFatal(T resource, Exception exception) => exception is not OperationCanceledException;
+
+    /// <summary>Disposes a resource, asynchronously if it can be; nothing where there is nothing to dispose.</summary>
+    internal static ValueTask DisposeAsync(T resource)
     {
         switch (resource)
         {
@@ -45,12 +56,4 @@ public interface IResourceFactory<T>
 
         return default;
     }
-
-    /// <summary>
-    /// Whether a failure during use means that the resource is broken. Then it is destroyed, and the idle ones are validated before
-    /// their next use, because what broke one has often broken all. By default every failure but a cancellation is fatal.
-    /// </summary>
-    /// <param name="resource">The resource that was in use.</param>
-    /// <param name="exception">What its user's code threw.</param>
-    bool IsFatal(T resource, Exception exception) => exception is not OperationCanceledException;
 }

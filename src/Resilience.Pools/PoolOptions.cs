@@ -202,4 +202,16 @@ public sealed class PoolOptions : ISettings
         copy.AdaptiveSizing = AdaptiveSizing.Copy();
         return copy;
     }
+
+    /// <summary>The same with another size; what may not be above it goes down with it.</summary>
+    internal PoolOptions CopyWithMaxSize(int maxSize)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxSize, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(maxSize, 65_536);
+        PoolOptions copy = Copy();
+        copy.MaxSize = maxSize;
+        copy.MinIdle = Math.Min(MinIdle, maxSize);
+        copy.AdaptiveSizing.MinSize = Math.Min(AdaptiveSizing.MinSize, maxSize);
+        return copy;
+    }
 }

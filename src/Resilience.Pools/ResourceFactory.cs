@@ -43,22 +43,8 @@ public sealed class ResourceFactory<T> : IResourceFactory<T>
 
     /// <inheritdoc/>
     public ValueTask DestroyAsync(T resource, CancellationToken cancellationToken) =>
-        Destroy?.Invoke(resource, cancellationToken) ?? Dispose(resource);
+        Destroy?.Invoke(resource, cancellationToken) ?? IResourceFactory<T>.DisposeAsync(resource);
 
     /// <inheritdoc/>
     public bool IsFatal(T resource, Exception exception) => Fatal?.Invoke(resource, exception) ?? exception is not OperationCanceledException;
-
-    private static ValueTask Dispose(T resource)
-    {
-        switch (resource)
-        {
-            case IAsyncDisposable asyncDisposable:
-                return asyncDisposable.DisposeAsync();
-            case IDisposable disposable:
-                disposable.Dispose();
-                break;
-        }
-
-        return default;
-    }
 }

@@ -269,16 +269,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     /// <summary>Changes <see cref="PoolOptions.MaxSize"/> until the settings change next. A smaller pool gives up what is idle now and the rest as it comes back.</summary>
     /// <param name="maxSize">The new size, from 1 to 65,536.</param>
     /// <exception cref="ArgumentOutOfRangeException">The size is out of its range.</exception>
-    public void Resize(int maxSize)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(maxSize, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(maxSize, 65_536);
-        PoolOptions options = _options.Copy();
-        options.MaxSize = maxSize;
-        options.MinIdle = Math.Min(options.MinIdle, maxSize);
-        options.AdaptiveSizing.MinSize = Math.Min(options.AdaptiveSizing.MinSize, maxSize);
-        Apply(options);
-    }
+    public void Resize(int maxSize) => Apply(_options.CopyWithMaxSize(maxSize));
 
     /// <summary>Puts other settings in force.</summary>
     internal void Apply(PoolOptions options)

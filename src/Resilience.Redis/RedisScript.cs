@@ -28,47 +28,45 @@ internal static class RedisScript
         """;
 
     /// <summary>
-    /// Reads a version, raising it to what the caller knows. One that is missing begins at the server's clock, in microseconds, so that it
-    /// comes back higher than it was, whatever was lost. KEYS: version. ARGV: known latest, known removed, milliseconds.
+    /// A version as it is stored, raised to what the caller knows. One that is missing begins at the server's clock, in microseconds, so that
+    /// it comes back higher than it was, whatever was lost.
     /// </summary>
-    public const string ReadVersion =
+    private const string KnownVersion =
         """
         local stored = redis.pcall('GET', KEYS[1])
         local known, removed = tonumber(ARGV[1]), tonumber(ARGV[2])
         local l, r, a, b
         if type(stored) == 'string' then a, b = string.match(stored, '^(%d+) (%d+)$') end
-        if a and tonumber(a) < 9e15 and tonumber(b) <= tonumber(a) then
+        local there = a and tonumber(a) < 9e15 and tonumber(b) <= tonumber(a)
+        if there then
           l, r = math.max(tonumber(a), known), math.max(tonumber(b), removed)
         else
           local t = redis.call('TIME')
           l = math.max(t[1] * 1000000 + t[2], known + 1)
           r = l
         end
+
+        """;
+
+    private const string KeepVersion =
+        """
         local value = string.format('%.0f %.0f', l, r)
         redis.call('SET', KEYS[1], value, 'PX', ARGV[3])
         return value
         """;
 
-    /// <summary>Raises a version. KEYS: version. ARGV: known latest, known removed, milliseconds, 1 for a removal.</summary>
-    public const string RaiseVersion =
+    /// <summary>Reads a version, raising it to what the caller knows. KEYS: version. ARGV: known latest, known removed, milliseconds.</summary>
+    public const string ReadVersion = KnownVersion + KeepVersion;
+
+    /// <summary>Raises a version; one that was missing is high enough. KEYS: version. ARGV: known latest, known removed, milliseconds, 1 for a removal.</summary>
+    public const string RaiseVersion = KnownVersion +
         """
-        local stored = redis.pcall('GET', KEYS[1])
-        local known, removed = tonumber(ARGV[1]), tonumber(ARGV[2])
-        local l, r, a, b
-        if type(stored) == 'string' then a, b = string.match(stored, '^(%d+) (%d+)$') end
-        if a and tonumber(a) < 9e15 and tonumber(b) <= tonumber(a) then
-          l = math.max(tonumber(a), known) + 1
-          r = math.max(tonumber(b), removed)
+        if there then
+          l = l + 1
           if ARGV[4] == '1' then r = l end
-        else
-          local t = redis.call('TIME')
-          l = math.max(t[1] * 1000000 + t[2], known + 1)
-          r = l
         end
-        local value = string.format('%.0f %.0f', l, r)
-        redis.call('SET', KEYS[1], value, 'PX', ARGV[3])
-        return value
-        """;
+
+        """ + KeepVersion;
 
     /// <summary>Sends a message with the channel's next number in front. KEYS: counter. ARGV: channel, body, milliseconds.</summary>
     public const string Publish =

@@ -49,7 +49,7 @@ public sealed class FreshnessTests
         _time.Advance(TimeSpan.FromMilliseconds(100));
         Assert.Equal("old", await read);
         gate.SetResult("new");
-        SpinWait.SpinUntil(() => cache.Snapshot().Flights == 0, TimeSpan.FromSeconds(10));
+        TestCache.Until(() => cache.Snapshot().Flights == 0, "the load's end");
         Assert.Equal("new", await cache.GetCachedAsync("key"));
     }
 
@@ -65,7 +65,7 @@ public sealed class FreshnessTests
         _time.Advance(TimeSpan.FromSeconds(2));
         Assert.Equal("old", await cache.GetAsync("key", "new", options));
         Assert.Equal("old", cache.TryGet<string>("key") is { IsStale: false } ? "old" : "stale");
-        SpinWait.SpinUntil(() => cache.TryGet<string>("key").Value == "new", TimeSpan.FromSeconds(10));
+        TestCache.Until(() => cache.TryGet<string>("key").Value == "new", "the refresh");
         Assert.Equal(1, cache.Snapshot().EagerRefreshes);
         _time.Advance(TimeSpan.FromSeconds(40));
         Assert.Equal("new", await cache.GetCachedAsync("key"));
@@ -79,7 +79,7 @@ public sealed class FreshnessTests
         await cache.GetAsync("key", "old", options);
         _time.Advance(TimeSpan.FromSeconds(31));
         Assert.Equal("old", await cache.GetAsync<string>("key", _ => throw new InvalidDataException(), options));
-        SpinWait.SpinUntil(() => cache.Snapshot().SourceFailures == 1, TimeSpan.FromSeconds(10));
+        TestCache.Until(() => cache.Snapshot().SourceFailures == 1, "the failure");
         Assert.False(cache.TryGet<string>("key").IsStale);
     }
 
@@ -261,7 +261,7 @@ public sealed class FreshnessTests
         Assert.True(cache.TryGet<string>("nowhere").IsKnownAbsent);
         Assert.Equal(1, tier.Calls.Count(call => call == "readmany"));
         Assert.Equal(0, cache.Snapshot().Flights);
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         Assert.Equal(["1", "2", "3"], (await other.TryGetManyAsync<string>(["local", "shared", "source"])).OrderBy(pair => pair.Key).Select(pair => pair.Value));
     }
 

@@ -15,7 +15,7 @@ internal static class TestCache
         configure?.Invoke(options);
         var made = new CacheParts
         {
-            Time = time ?? TimeProvider.System,
+            Time = time ?? new ManualTimeProvider(), // stands still: no timeout of a busy machine gets between
             Shared = shared,
             Leases = shared,
             Backplane = hasBackplane ? shared : null,
@@ -46,20 +46,6 @@ internal static class TestCache
     /// <summary>Waits for a condition that is bound to come true.</summary>
     public static void Until(Func<bool> condition, string what = "what was waited for") =>
         Assert.True(SpinWait.SpinUntil(condition, TimeSpan.FromSeconds(30)), $"Not within 30 s: {what}.");
-
-    /// <summary>
-    /// Moves the clock on step by step until a condition comes true. Each step leaves what it woke a moment to run, or a busy machine would
-    /// see timeouts pass before the work that they bound had begun.
-    /// </summary>
-    public static void Drive(ManualTimeProvider time, TimeSpan step, Func<bool> condition, string what)
-    {
-        var watch = System.Diagnostics.Stopwatch.StartNew();
-        while (!SpinWait.SpinUntil(condition, TimeSpan.FromMilliseconds(5)))
-        {
-            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"Not within 60 s: {what}.");
-            time.Advance(step);
-        }
-    }
 
     /// <summary>Bounds a wait that must end by itself.</summary>
     public static Task<T> Soon<T>(this Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(30));

@@ -132,13 +132,9 @@ public sealed class AddResilienceKitTests
 
         // The positive control: all of it happens once the host starts.
         await host.StartAsync(TestContext.Current.CancellationToken);
-        await KitHost.UntilAsync(() => redis.Pending() && Volatile.Read(ref made) == 1 && Volatile.Read(ref samples) > 0, "the host starts what the kit has");
+        await Eventually.TrueAsync(() => redis.Pending() && Volatile.Read(ref made) == 1 && Volatile.Read(ref samples) > 0, "the host starts what the kit has");
         Task stop = host.StopAsync(TestContext.Current.CancellationToken);
-        await KitHost.UntilAsync(() =>
-        {
-            clock.Advance(TimeSpan.FromSeconds(1));
-            return stop.IsCompleted;
-        }, "the host stops");
+        await clock.AdvanceUntilAsync(TimeSpan.FromSeconds(1), () => stop.IsCompleted, "the host stops");
         await stop;
     }
 
@@ -162,12 +158,7 @@ public sealed class AddResilienceKitTests
             IConfigurationRoot root = (IConfigurationRoot)host.Services.GetRequiredService<IConfiguration>();
             root["Resilience:Context:DefaultTimeout"] = timeout;
             root.Reload();
-            for (int i = 0; i < 500 && await StatusAsync() != expected; i++)
-            {
-                await Task.Delay(10);
-            }
-
-            Assert.Equal(expected, await StatusAsync());
+            await Eventually.TrueAsync(async () => await StatusAsync() == expected, $"{timeout} makes the settings {expected}");
         }
     }
 

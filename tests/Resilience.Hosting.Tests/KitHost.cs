@@ -60,30 +60,18 @@ internal sealed class KitHost : IAsyncDisposable
         root.Reload();
     }
 
-    /// <summary>Waits for what another thread brings about; generous, for a machine that does something else too.</summary>
-    public static async Task UntilAsync(Func<bool> condition, string what)
-    {
-        for (int i = 0; i < 6_000 && !condition(); i++)
-        {
-            await Task.Delay(10);
-        }
-
-        Assert.True(condition(), what);
-    }
-
     public async ValueTask DisposeAsync()
     {
-        await AdvanceUntilAsync(_host.StopAsync());
-        await AdvanceUntilAsync(((IAsyncDisposable)_host).DisposeAsync().AsTask());
+        await EndAsync(_host.StopAsync());
+        await EndAsync(((IAsyncDisposable)_host).DisposeAsync().AsTask());
     }
 
     /// <summary>What a stop still waits for has its time, which on a clock that stands would never be up.</summary>
-    private async Task AdvanceUntilAsync(Task task)
+    private async Task EndAsync(Task task)
     {
-        while (!task.IsCompleted)
+        if (_time is not null)
         {
-            _time?.Advance(TimeSpan.FromSeconds(1));
-            await Task.Delay(5);
+            await _time.AdvanceUntilAsync(TimeSpan.FromSeconds(1), () => task.IsCompleted, "the end of the host");
         }
 
         await task;

@@ -106,18 +106,3 @@ internal sealed class Factory : IResourceFactory<Resource>
         }
     }
 }
-
-internal static class Eventually
-{
-    /// <summary>Waits until something that happens on other threads has happened.</summary>
-    public static async Task TrueAsync(Func<bool> condition, string what)
-    {
-        // Generous: on a busy machine a thread may not run for seconds, and a test that passes does not wait for it.
-        long end = Environment.TickCount64 + 60_000;
-        while (!condition())
-        {
-            Assert.True(Environment.TickCount64 < end, $"waited 60 s for: {what}");
-            await Task.Delay(1);
-        }
-    }
-}

@@ -93,7 +93,7 @@ public sealed class ClientThreadTests(SharedRedis redis)
         }))];
         try
         {
-            await RedisNode.Until(() => blocked.IsSet, "all block");
+            await Eventually.TrueAsync(() => blocked.IsSet, "all block");
             for (int i = 0; i < 20; i++)
             {
                 await tier.ReadAsync("other", default).WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);

@@ -39,82 +39,25 @@ internal static class SettingsText
     public static string? TryRead(string text, Type type, bool isByteSize, out object? value)
     {
         text = text.Trim();
-        value = null;
-        if (type == typeof(string))
+        (object? Value, string Allowed) read = type switch
         {
-            value = text;
-            return null;
-        }
-
-        if (isByteSize)
-        {
-            return TryReadBytes(text, type, out value) ? null : "must be a number of bytes, such as '1048576', '64 KiB' or '1 GB'";
-        }
-
-        if (type == typeof(bool))
-        {
-            if (bool.TryParse(text, out bool flag))
-            {
-                value = flag;
-                return null;
-            }
-
-            return "must be 'true' or 'false'";
-        }
-
-        if (type == typeof(int))
-        {
-            if (int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number))
-            {
-                value = number;
-                return null;
-            }
-
-            return "must be a whole number";
-        }
-
-        if (type == typeof(long))
-        {
-            if (long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number))
-            {
-                value = number;
-                return null;
-            }
-
-            return "must be a whole number";
-        }
-
-        if (type == typeof(double))
-        {
-            if (double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number))
-            {
-                value = number;
-                return null;
-            }
-
-            return "must be a number, with a point for decimals";
-        }
-
-        if (type == typeof(TimeSpan))
-        {
-            return TryReadTime(text, out value) ? null : "must be a time such as '00:00:30', '1.00:00:00' or '00:00:00.250'";
-        }
-
-        if (type.IsEnum)
-        {
-            // Numbers and lists would be taken by Enum.TryParse; in a configuration file they are mistakes.
-            string? name = Array.Find(Enum.GetNames(type), candidate => string.Equals(candidate, text, StringComparison.OrdinalIgnoreCase));
-            if (name is not null)
-            {
-                value = Enum.Parse(type, name);
-                return null;
-            }
-
-            return $"must be one of {string.Join(", ", Enum.GetNames(type).Select(candidate => $"'{candidate}'"))}";
-        }
-
-        throw new NotSupportedException($"Settings of type {type} cannot be read from configuration.");
+            _ when type == typeof(string) => (text, ""),
+            _ when isByteSize => (TryReadBytes(text, type, out object? bytes) ? bytes : null, "must be a number of bytes, such as '1048576', '64 KiB' or '1 GB'"),
+            _ when type == typeof(bool) => (bool.TryParse(text, out bool flag) ? flag : null, "must be 'true' or 'false'"),
+            _ when type == typeof(int) => (int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) ? number : null, "must be a whole number"),
+            _ when type == typeof(long) => (long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number) ? number : null, "must be a whole number"),
+            _ when type == typeof(double) => (double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number) ? number : null, "must be a number, with a point for decimals"),
+            _ when type == typeof(TimeSpan) => (TryReadTime(text, out object? time) ? time : null, "must be a time such as '00:00:30', '1.00:00:00' or '00:00:00.250'"),
+            _ when type.IsEnum => (ReadEnum(text, type), $"must be one of {string.Join(", ", Enum.GetNames(type).Select(name => $"'{name}'"))}"),
+            _ => throw new NotSupportedException($"Settings of type {type} cannot be read from configuration."),
+        };
+        value = read.Value;
+        return value is null ? read.Allowed : null;
     }
+
+    /// <summary>Numbers and lists would be taken by Enum.TryParse; in a configuration file they are mistakes.</summary>
+    private static object? ReadEnum(string text, Type type) =>
+        Array.Find(Enum.GetNames(type), candidate => string.Equals(candidate, text, StringComparison.OrdinalIgnoreCase)) is { } name ? Enum.Parse(type, name) : null;
 
     private static bool TryReadTime(string text, out object? value)
     {

@@ -227,12 +227,15 @@ internal sealed class FeatureBook : IDisposable
         }
 
         int limit = _settings.MaxAutomaticOff;
-        foreach (FeatureRule rule in off.OrderByDescending(rule => rule.Priority).ThenBy(rule => rule.Feature.Index).Skip(limit))
+        int spared = Math.Max(0, off.Count - limit);
+        if (spared > 0)
         {
-            states[rule.Feature.Index] = FeatureState.Degraded;
+            foreach (FeatureRule rule in off.OrderByDescending(rule => rule.Priority).ThenBy(rule => rule.Feature.Index).Skip(limit))
+            {
+                states[rule.Feature.Index] = FeatureState.Degraded;
+            }
         }
 
-        int spared = Math.Max(0, off.Count - limit);
         if (spared > _sparedByLimit)
         {
             DegradeLog.TooManyOff(_logger, off.Count, limit, spared);
@@ -260,8 +263,8 @@ internal sealed class FeatureBook : IDisposable
             return source switch
             {
                 DecisionSource.Override => new(feature, state, source, $"{manual!.Reason} ({manual.Who})", level, revision, manual.Since, manual.Until),
-                DecisionSource.Configuration => new(feature, state, source, rule.Reason ?? $"configured {configured}", level, revision, now, rule.Until),
-                DecisionSource.Automatic => new(feature, state, source, $"{signal} is {level}", level, revision, now, null),
+                DecisionSource.Configuration => new(feature, state, source, rule.Reason ?? "configured " + configured.ToString(), level, revision, now, rule.Until),
+                DecisionSource.Automatic => new(feature, state, source, $"{signal} is {level.ToString()}", level, revision, now, null),
                 _ => Declared(feature, revision, now),
             };
         }

@@ -151,7 +151,11 @@ internal sealed class OverrideDesk : BackgroundService
     }
 
     /// <summary>What was in force before a restart is in force before the first request, unless the store takes longer than one would wait.</summary>
-    public override async Task StartAsync(CancellationToken cancellationToken)
+    /// <remarks>A store in memory holds nothing yet, and nobody else says anything there: nothing to load, to refresh or to watch.</remarks>
+    public override Task StartAsync(CancellationToken cancellationToken) =>
+        _store is MemoryOverrideStore ? Task.CompletedTask : LoadAndStartAsync(cancellationToken);
+
+    private async Task LoadAndStartAsync(CancellationToken cancellationToken)
     {
         try
         {

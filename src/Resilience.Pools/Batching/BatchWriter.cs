@@ -15,8 +15,8 @@ namespace Resilience.Pools;
 /// <typeparam name="T">The item.</typeparam>
 /// <remarks>
 /// Batches are written one at a time, in the order in which items were accepted. A failed batch is written again as a whole, so a sink
-/// that may fail after it has taken part of a batch should be idempotent. All members are thread-safe. The host starts and drains it;
-/// outside of a host the first item starts it.
+/// that may fail after it has taken part of a batch should be idempotent. All members are thread-safe. The first item starts
+/// it; the host drains it.
 /// </remarks>
 public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
 {

@@ -33,7 +33,7 @@ internal static class LeasedRun
         where TSource : struct, ILeaseSource<T>
         where TWork : struct, ILeasedWork<T, TState>
     {
-        PoolLease<T> lease = await source.AcquireAsync(cancellationToken).ConfigureAwait(false);
+        using PoolLease<T> lease = await source.AcquireAsync(cancellationToken).ConfigureAwait(false);
         try
         {
             await work.RunAsync(lease.Resource, state, cancellationToken).ConfigureAwait(false);
@@ -43,12 +43,6 @@ internal static class LeasedRun
             lease.Report(exception);
             throw;
         }
-        finally
-        {
-#pragma warning disable VSTHRD103 // giving a lease back waits for nothing
-            lease.Dispose();
-#pragma warning restore VSTHRD103
-        }
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -57,7 +51,7 @@ internal static class LeasedRun
         where TSource : struct, ILeaseSource<T>
         where TWork : struct, ILeasedWork<T, TState, TResult>
     {
-        PoolLease<T> lease = await source.AcquireAsync(cancellationToken).ConfigureAwait(false);
+        using PoolLease<T> lease = await source.AcquireAsync(cancellationToken).ConfigureAwait(false);
         try
         {
             return await work.RunAsync(lease.Resource, state, cancellationToken).ConfigureAwait(false);
@@ -66,12 +60,6 @@ internal static class LeasedRun
         {
             lease.Report(exception);
             throw;
-        }
-        finally
-        {
-#pragma warning disable VSTHRD103 // giving a lease back waits for nothing
-            lease.Dispose();
-#pragma warning restore VSTHRD103
         }
     }
 

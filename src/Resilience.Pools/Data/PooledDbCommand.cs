@@ -77,18 +77,11 @@ internal sealed class PooledDbCommand : DbCommand
         }
     }
 
-    public override void Prepare()
+    public override void Prepare() => Noted(static command =>
     {
-        try
-        {
-            Bind().Prepare();
-        }
-        catch (Exception exception)
-        {
-            _connection?.Failed(exception);
-            throw;
-        }
-    }
+        command.Prepare();
+        return true;
+    });
 
     public override async Task PrepareAsync(CancellationToken cancellationToken = default)
     {
@@ -103,57 +96,15 @@ internal sealed class PooledDbCommand : DbCommand
         }
     }
 
-    public override int ExecuteNonQuery()
-    {
-        try
-        {
-            return Bind().ExecuteNonQuery();
-        }
-        catch (Exception exception)
-        {
-            _connection?.Failed(exception);
-            throw;
-        }
-    }
+    public override int ExecuteNonQuery() => Noted(static command => command.ExecuteNonQuery());
 
-    public override async Task<int> ExecuteNonQueryAsync(CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await BoundAsync(Bind(cancellationToken).ExecuteNonQueryAsync(CancellationToken.None), cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            _connection?.Failed(exception);
-            throw;
-        }
-    }
+    public override Task<int> ExecuteNonQueryAsync(CancellationToken cancellationToken) =>
+        NotedAsync(static command => command.ExecuteNonQueryAsync(CancellationToken.None), cancellationToken);
 
-    public override object? ExecuteScalar()
-    {
-        try
-        {
-            return Bind().ExecuteScalar();
-        }
-        catch (Exception exception)
-        {
-            _connection?.Failed(exception);
-            throw;
-        }
-    }
+    public override object? ExecuteScalar() => Noted(static command => command.ExecuteScalar());
 
-    public override async Task<object?> ExecuteScalarAsync(CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await BoundAsync(Bind(cancellationToken).ExecuteScalarAsync(CancellationToken.None), cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            _connection?.Failed(exception);
-            throw;
-        }
-    }
+    public override Task<object?> ExecuteScalarAsync(CancellationToken cancellationToken) =>
+        NotedAsync(static command => command.ExecuteScalarAsync(CancellationToken.None), cancellationToken);
 
     public override async ValueTask DisposeAsync()
     {
@@ -197,6 +148,32 @@ internal sealed class PooledDbCommand : DbCommand
         }
 
         base.Dispose(disposing);
+    }
+
+    private TResult Noted<TResult>(Func<DbCommand, TResult> execute)
+    {
+        try
+        {
+            return execute(Bind());
+        }
+        catch (Exception exception)
+        {
+            _connection?.Failed(exception);
+            throw;
+        }
+    }
+
+    private async Task<TResult> NotedAsync<TResult>(Func<DbCommand, Task<TResult>> execute, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await BoundAsync(execute(Bind(cancellationToken)), cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            _connection?.Failed(exception);
+            throw;
+        }
     }
 
     private Task<TResult> BoundAsync<TResult>(Task<TResult> work, CancellationToken cancellationToken) =>

@@ -214,16 +214,7 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
 
     /// <summary>Changes the bound per key.</summary>
     /// <param name="maxSize">The new bound, from 1 to 65,536.</param>
-    public void Resize(int maxSize)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(maxSize, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(maxSize, 65_536);
-        PoolOptions options = _perKey.Copy();
-        options.MaxSize = maxSize;
-        options.MinIdle = Math.Min(options.MinIdle, maxSize);
-        options.AdaptiveSizing.MinSize = Math.Min(options.AdaptiveSizing.MinSize, maxSize);
-        Apply(options);
-    }
+    public void Resize(int maxSize) => Apply(_perKey.CopyWithMaxSize(maxSize));
 
     /// <summary>Puts other settings per key in force, for the keys that are there and those to come.</summary>
     internal void Apply(PoolOptions perKey)

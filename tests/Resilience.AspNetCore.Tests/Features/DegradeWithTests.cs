@@ -12,6 +12,7 @@ using Microsoft.Extensions.Logging;
 using Resilience.Context;
 using Resilience.Degrade;
 using Resilience.Settings;
+using Resilience.TestKit;
 
 namespace Resilience.AspNetCore.Tests.Features;
 
@@ -54,19 +55,10 @@ public sealed class DegradeWithTests
         });
         using HttpClient client = Client(app);
         await File.WriteAllTextAsync(file, Json("Off")[..^3]);
-        for (int i = 0; i < 3_000 && app.Configuration["Resilience:Degrade:Features:web-comments"] is not null; i++)
-        {
-            await Task.Delay(10); // the platform forgets all that the file said
-        }
-
-        Assert.Null(app.Configuration["Resilience:Degrade:Features:web-comments"]);
+        await Eventually.TrueAsync(() => app.Configuration["Resilience:Degrade:Features:web-comments"] is null, "the platform forgets all that the file said");
         other.Reload();
         var settings = app.Services.GetRequiredKeyedService<LiveSettings<DegradeSettings>>("");
-        for (int i = 0; i < 3_000 && settings.Rejected.Count == 0; i++)
-        {
-            await Task.Delay(10);
-        }
-
+        await Eventually.TrueAsync(() => settings.Rejected.Count > 0, "the reload is refused");
         Assert.Contains("vanished", Assert.Single(settings.Rejected).ToString(), StringComparison.Ordinal);
         using HttpResponseMessage refused = await client.GetAsync(new Uri("/comments", UriKind.Relative));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
@@ -118,7 +110,7 @@ public sealed class DegradeWithTests
         });
         long started = Stopwatch.GetTimestamp();
         await File.WriteAllTextAsync(file, Json(mode));
-        await seen.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        await seen.Task.WaitAsync(Eventually.Patience);
         return Stopwatch.GetElapsedTime(started);
     }
 

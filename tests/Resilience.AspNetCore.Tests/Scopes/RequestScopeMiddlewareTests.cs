@@ -372,12 +372,6 @@ public sealed class RequestScopeMiddlewareTests
         return $"{scope.Id} {scope.Priority} {scope.IsDeadlineCallerChosen} {scope.Deadline.Remaining.TotalSeconds:0.###} {scope.Get(Tenant)}".TrimEnd();
     }
 
-    private static async Task WaitForEndAsync(RequestScope scope)
-    {
-        // The answer is on its way before the pipeline has returned.
-        while (!scope.IsEnded)
-        {
-            await Task.Yield();
-        }
-    }
+    // The answer is on its way before the pipeline has returned.
+    private static Task WaitForEndAsync(RequestScope scope) => Eventually.TrueAsync(() => scope.IsEnded, "the scope's end");
 }

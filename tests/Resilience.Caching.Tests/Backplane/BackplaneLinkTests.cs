@@ -32,7 +32,7 @@ public sealed class BackplaneLinkTests
 
     private async Task UpAsync(ResilientCache cache)
     {
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(50), () => cache.Upkeep.Link!.IsUp, "the channel");
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(50), () => cache.Upkeep.Link!.IsUp, "the channel");
         await Task.CompletedTask;
     }
 
@@ -88,7 +88,7 @@ public sealed class BackplaneLinkTests
         _tier.DropsMessages = false;
         Assert.Equal("old", two.TryGet<string>("changed").Value); // It cannot know yet.
         await one.SetAsync("other", "value");
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(50), () => two.Snapshot().Distrusted > distrusted, "the gap to be noticed");
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(50), () => two.Snapshot().Distrusted > distrusted, "the gap to be noticed");
 
         Assert.Equal("new", await two.GetCachedAsync("changed"));
         long reads = _tier.Reads;
@@ -109,7 +109,7 @@ public sealed class BackplaneLinkTests
         int pings = _tier.Calls.Count(call => call == "publish");
         int subscriptions = _tier.Calls.Count(call => call == "subscribe");
         _tier.Disconnect(isBack: true);
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(50), () => _tier.Calls.Count(call => call == "subscribe") > subscriptions && one.Upkeep.Link!.IsUp, "the new subscription");
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(50), () => _tier.Calls.Count(call => call == "subscribe") > subscriptions && one.Upkeep.Link!.IsUp, "the new subscription");
         Assert.True(_tier.Calls.Count(call => call == "publish") > pings);
         Assert.True(one.Snapshot().Distrusted > distrusted);
         long reads = _tier.Reads;
@@ -124,7 +124,7 @@ public sealed class BackplaneLinkTests
         await one.SetAsync("key", "value");
         await SettleAsync(one);
         _tier.DropsMessages = true; // A subscription that is dead without anybody having said so.
-        TestCache.Drive(_time, TimeSpan.FromSeconds(5), () => !one.Upkeep.Link!.IsUp, "the silence to be noticed");
+        await _time.AdvanceUntilAsync(TimeSpan.FromSeconds(5), () => !one.Upkeep.Link!.IsUp, "the silence to be noticed");
         TestCache.Until(() => one.Core.IsBlind, "the blindness");
 
         // While it is blind what it keeps lives no longer than BlindFor.

@@ -74,7 +74,7 @@ public sealed class LostWordTests
         _tier.Before = call => call == "subscribe" && Interlocked.Increment(ref subscriptions) == 1 ? slow.Task : Task.CompletedTask;
         await using ResilientCache cache = TestCache.New(_time, static options => options.Shared.Backplane.Heartbeat = TimeSpan.FromMinutes(2), _tier, hasBackplane: true);
         cache.Upkeep.Start();
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(100), () => cache.Upkeep.Link!.IsUp, "the second subscription");
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(100), () => cache.Upkeep.Link!.IsUp, "the second subscription");
         Assert.True(subscriptions >= 2);
         Assert.Equal(1, _tier.Listeners);
         slow.SetResult();

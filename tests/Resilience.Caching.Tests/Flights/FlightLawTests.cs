@@ -178,6 +178,8 @@ public sealed class FlightLawTests
         Assert.True(flight.HasOtherTags);
         flight.Tags = flight.Tags;
         Assert.True(flight.HasOtherTags);
+        flight.Tags = [new TagState("tag")]; // others again
+        Assert.True(flight.HasOtherTags);
     }
 
     [Fact]

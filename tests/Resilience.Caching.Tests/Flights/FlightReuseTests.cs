@@ -1,5 +1,8 @@
 using System.Collections.Concurrent;
+using System.Reflection;
 using Resilience.Caching.Flights;
+using Resilience.Caching.Invalidation;
+using Resilience.Caching.Local;
 using Resilience.TestKit;
 
 namespace Resilience.Caching.Tests.Flights;
@@ -59,6 +62,37 @@ public sealed class FlightReuseTests
         flight.Recycle();
         Assert.Equal("key", flight.Key);
         Assert.NotSame(flight, Begin(cache));
+    }
+
+    /// <summary>Every field there is: whatever a flight learns to remember is to be forgotten too.</summary>
+    [Fact]
+    public void Recycle_FlightThatHadEverything_IsAsNew()
+    {
+        using ResilientCache cache = TestCache.New();
+        Flight<string, string> flight = Begin(cache);
+        flight.Tags = [new TagState("tag")];
+        flight.Outer = null; // neither of these two makes it one that has what few flights have
+        flight.LeaderDeadline = null;
+        var copy = new SharedEntry<string>("copy");
+        flight.Stale = copy;
+        Assert.True(flight.Answer("value", copy, CacheOrigin.Shared, isStale: true));
+        flight.IsDoomed = flight.IsCommitted = flight.IsRefresh = flight.SoftPassed = flight.HasPermit = flight.IsAbandoned = true;
+        flight.BeganAt = 1;
+        flight.Finish();
+        flight.Next = Begin(cache);
+        flight.IsListed = true;
+        flight.Recycle();
+        for (Type? type = flight.GetType(); type is not null; type = type.BaseType)
+        {
+            foreach (FieldInfo field in type.GetFields(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly))
+            {
+                object? nothing = field.FieldType.IsValueType ? Activator.CreateInstance(field.FieldType) : null;
+                Assert.True(Equals(nothing, field.GetValue(flight)), field.Name);
+            }
+        }
+
+        Assert.Same(flight, Begin(cache));
+        Assert.NotSame(flight, Begin(cache)); // one load at a time
     }
 
     private static Flight<string, string> Begin(ResilientCache cache)

@@ -17,7 +17,7 @@ public sealed class FlightTests
             Interlocked.Increment(ref calls);
             return await gate.Task;
         })))];
-        SpinWait.SpinUntil(() => cache.Snapshot().Joined >= 999, TimeSpan.FromSeconds(20));
+        TestCache.Until(() => cache.Snapshot().Joined >= 999, "the others have joined");
         gate.SetResult("value");
 
         Assert.All(await Task.WhenAll(callers), value => Assert.Equal("value", value));
@@ -69,7 +69,7 @@ public sealed class FlightTests
         Assert.False(cancelled.Task.IsCompleted);
         await two.CancelAsync();
 
-        await cancelled.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        await cancelled.Task.Soon();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => second);
         Assert.Equal("fresh", await cache.GetAsync("key", "fresh"));
@@ -231,7 +231,7 @@ public sealed class FlightTests
                 // Given up by ourselves.
             }
         });
-        SpinWait.SpinUntil(() => cache.Core.LoadPermits.CurrentCount == 4 && cache.Snapshot().Flights == 0, TimeSpan.FromSeconds(10));
+        TestCache.Until(() => cache.Core.LoadPermits.CurrentCount == 4 && cache.Snapshot().Flights == 0, "the loads' end");
         Assert.Equal(4, cache.Core.LoadPermits.CurrentCount);
         Assert.Equal(0, cache.Snapshot().Flights);
     }

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using Resilience.Caching.Guard;
 
 namespace Resilience.Caching.Tests.Guard;
@@ -63,6 +64,35 @@ public sealed class FilterLawTests
             Assert.All(words.AsSpan(block * 8, 8).ToArray(), word => Assert.Equal(1, BitOperations.PopCount(word)));
             Assert.Equal(8, words.Sum(BitOperations.PopCount));
             Assert.Equal(8 / (256.0 * Blocks), filter.Fill(), precision: 15);
+        }
+    }
+
+    [Fact]
+    public void MightContain_VectorAndScalar_SayWhetherAllEightBitsAreSet()
+    {
+        var random = new Random(13);
+        foreach (uint hash in Hashes(500, seed: 17).Select(hash => (uint)hash).Append(0u).Append(uint.MaxValue))
+        {
+            var filter = new SplitBlockBloomFilter(1);
+            filter.Add(hash);
+            uint[] own = filter.Words.ToArray();
+            AssertSays(true, own, hash);
+            for (int missing = 0; missing < 8; missing++)
+            {
+                uint[] block = [.. own.Select(bit => bit | (uint)random.NextInt64())]; // whatever else is set
+                AssertSays(true, block, hash);
+                block[missing] &= ~own[missing];
+                AssertSays(false, block, hash);
+            }
+        }
+
+        static void AssertSays(bool expected, uint[] block, uint hash)
+        {
+            Assert.Equal(expected, SplitBlockBloomFilter.ContainsScalar(ref block[0], hash));
+            if (Avx2.IsSupported) // elsewhere the scalar path is all there is
+            {
+                Assert.Equal(expected, SplitBlockBloomFilter.ContainsVector(ref block[0], hash));
+            }
         }
     }
 

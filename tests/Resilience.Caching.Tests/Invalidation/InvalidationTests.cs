@@ -1,4 +1,5 @@
 using Resilience.Caching.Tests.Shared;
+using Resilience.TestKit;
 
 namespace Resilience.Caching.Tests.Invalidation;
 
@@ -31,20 +32,21 @@ public sealed class InvalidationTests
     public async Task Invalidate_DuringALoad_LaterCallersNeverSeeTheOlderValue(How how, bool isShared)
     {
         FakeSharedTier? tier = isShared ? new FakeSharedTier() : null;
-        await using ResilientCache cache = TestCache.New(shared: tier);
+        var time = new ManualTimeProvider();
+        await using ResilientCache cache = TestCache.New(time, shared: tier);
         var gate = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
         Task<string> load = cache.GetAsync("key", _ => new ValueTask<string>(gate.Task), tags: ["tag"]).AsTask();
-        await Invalidate(cache, how);
+        await Invalidate(cache, how, time);
         Task<string> later = cache.GetAsync("key", "new", tags: ["tag"]).AsTask();
-        Assert.Equal("new", await later.WaitAsync(TimeSpan.FromSeconds(10)));
+        Assert.Equal("new", await later.Soon());
         gate.SetResult("old");
 
         Assert.Equal("old", await load);
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         Assert.Equal("new", await cache.GetCachedAsync("key"));
         if (isShared)
         {
-            await using ResilientCache other = TestCache.New(shared: tier);
+            await using ResilientCache other = TestCache.New(time, shared: tier);
             Assert.Equal("new", await other.GetCachedAsync("key", ["tag"]));
         }
     }
@@ -54,10 +56,11 @@ public sealed class InvalidationTests
     public async Task Invalidate_AfterALoad_IsSeenByTheNextCall(How how, bool isShared)
     {
         FakeSharedTier? tier = isShared ? new FakeSharedTier() : null;
-        await using ResilientCache cache = TestCache.New(shared: tier);
+        var time = new ManualTimeProvider();
+        await using ResilientCache cache = TestCache.New(time, shared: tier);
         await cache.GetAsync("key", "old", tags: ["tag"]);
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
-        await Invalidate(cache, how);
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
+        await Invalidate(cache, how, time);
         Assert.Equal("new", await cache.GetAsync("key", "new", tags: ["tag"]));
     }
 
@@ -68,12 +71,13 @@ public sealed class InvalidationTests
     public async Task Remove_ThenTheSourceFails_NothingBringsTheValueBack(How how)
     {
         var tier = new FakeSharedTier();
-        await using ResilientCache cache = TestCache.New(shared: tier);
+        var time = new ManualTimeProvider();
+        await using ResilientCache cache = TestCache.New(time, shared: tier);
         await cache.GetAsync("key", "old", tags: ["tag"]);
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
-        await Invalidate(cache, how);
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
+        await Invalidate(cache, how, time);
         await Assert.ThrowsAsync<InvalidDataException>(async () => await cache.GetAsync<string>("key", _ => throw new InvalidDataException(), tags: ["tag"]));
-        await using ResilientCache other = TestCache.New(shared: tier);
+        await using ResilientCache other = TestCache.New(time, shared: tier);
         await Assert.ThrowsAsync<InvalidDataException>(async () => await other.GetAsync<string>("key", _ => throw new InvalidDataException(), tags: ["tag"]));
     }
 
@@ -83,12 +87,13 @@ public sealed class InvalidationTests
     public async Task Expire_ThenTheSourceFails_TheOldValueStandsIn(How how)
     {
         var tier = new FakeSharedTier();
-        await using ResilientCache cache = TestCache.New(shared: tier);
+        var time = new ManualTimeProvider();
+        await using ResilientCache cache = TestCache.New(time, shared: tier);
         await cache.GetAsync("key", "old", tags: ["tag"]);
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
-        await Invalidate(cache, how);
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
+        await Invalidate(cache, how, time);
         Assert.Equal("old", await cache.GetAsync<string>("key", _ => throw new InvalidDataException(), tags: ["tag"]));
-        await using ResilientCache other = TestCache.New(shared: tier);
+        await using ResilientCache other = TestCache.New(time, shared: tier);
         Assert.Equal("old", await other.GetAsync<string>("key", _ => throw new InvalidDataException(), tags: ["tag"]));
     }
 
@@ -168,7 +173,7 @@ public sealed class InvalidationTests
         Task removal = cache.RemoveAsync("key").AsTask();
         release.SetResult();
         await removal;
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(10));
+        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         await using ResilientCache other = TestCache.New(shared: tier);
         Assert.Equal("new", await other.GetAsync("key", "new"));
     }
@@ -196,7 +201,7 @@ public sealed class InvalidationTests
         Assert.Equal("new", await cache.GetAsync("key", "new"));
     }
 
-    private static async Task Invalidate(ResilientCache cache, How how)
+    private static async Task Invalidate(ResilientCache cache, How how, ManualTimeProvider time)
     {
         switch (how)
         {
@@ -211,11 +216,8 @@ public sealed class InvalidationTests
                 break;
             case How.Set:
                 await cache.SetAsync("key", "set", new CacheEntryOptions { Expiration = TimeSpan.FromMilliseconds(1) }, ["tag"]);
-                while (cache.TryGet<string>("key") is { HasValue: true, IsStale: false })
-                {
-                    await Task.Yield();
-                }
-
+                time.Advance(TimeSpan.FromMilliseconds(2));
+                Assert.False(cache.TryGet<string>("key") is { HasValue: true, IsStale: false });
                 break;
             case How.ExpireKey:
                 await cache.ExpireAsync("key");

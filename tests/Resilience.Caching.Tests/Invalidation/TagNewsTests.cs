@@ -120,8 +120,8 @@ public sealed class TagNewsTests
             _tier,
             hasBackplane: true);
         cache.Upkeep.Start();
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(50), () => cache.Upkeep.Link!.IsUp && cache.Snapshot().Distrusted > 0, "the channel");
-        return await Task.FromResult(cache);
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(50), () => cache.Upkeep.Link!.IsUp && cache.Snapshot().Distrusted > 0, "the channel");
+        return cache;
     }
 
     /// <summary>Waits until a node has heard all that another has said so far.</summary>

@@ -28,7 +28,7 @@ public sealed class LeaseTests
         TestCache.Until(() => Volatile.Read(ref calls) == 1 && two.Snapshot().Joined + one.Snapshot().Joined == 998, "the callers");
         gate.SetResult("value");
         Task<string[]> all = Task.WhenAll(callers);
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(20), () => all.IsCompleted, "the other node's look");
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(20), () => all.IsCompleted, "the other node's look");
         Assert.All(await all, value => Assert.Equal("value", value));
         Assert.Equal(1, calls);
     }
@@ -42,7 +42,7 @@ public sealed class LeaseTests
         Task<string> first = one.GetAsync("key", _ => new ValueTask<string>(hung.Task)).AsTask();
         TestCache.Until(() => one.Snapshot().SourceLoads == 1, "the lease");
         Task<string> second = two.GetAsync("key", "second").AsTask();
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(100), () => second.IsCompleted, "the end of the other's patience");
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(100), () => second.IsCompleted, "the end of the other's patience");
         Assert.Equal("second", await second);
         hung.SetResult("first");
         Assert.Equal("first", await first.Soon());

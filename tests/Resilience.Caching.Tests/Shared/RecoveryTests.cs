@@ -12,10 +12,10 @@ public sealed class RecoveryTests
 
     private ResilientCache New(Action<CacheOptions>? configure = null) => TestCache.New(_time, configure, _tier);
 
-    private void Recover(ResilientCache cache)
+    private Task RecoverAsync(ResilientCache cache)
     {
         _tier.Fails = false;
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(500), () => cache.Snapshot().ReplaysPending == 0, "the replay");
+        return _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(500), () => cache.Snapshot().ReplaysPending == 0, "the replay");
     }
 
     [Fact]
@@ -36,7 +36,7 @@ public sealed class RecoveryTests
         await cache.SetAsync("twice", "new");
         await cache.RemoveAsync("twice");
         Assert.Equal(6, cache.Snapshot().ReplaysPending);
-        Recover(cache);
+        await RecoverAsync(cache);
 
         await using ResilientCache other = New();
         foreach (string key in (string[])["removed", "set", "twice", "tagged"])
@@ -79,7 +79,7 @@ public sealed class RecoveryTests
         }
 
         Assert.Equal(3, cache.Snapshot().ReplaysPending); // two keys, and that there were more
-        Recover(cache);
+        await RecoverAsync(cache);
         await using ResilientCache other = New();
         for (int i = 0; i < 5; i++)
         {
@@ -103,7 +103,7 @@ public sealed class RecoveryTests
         }
 
         Assert.Equal(3, cache.Snapshot().ReplaysPending);
-        Recover(cache);
+        await RecoverAsync(cache);
         await using ResilientCache other = New();
         for (int i = 0; i < 5; i++)
         {
@@ -122,7 +122,7 @@ public sealed class RecoveryTests
         await cache.RemoveAsync("good");
         _tier.Before = call => call == "expire" ? Task.FromException(new IOException("It never takes this one.")) : Task.CompletedTask;
         _tier.Fails = false;
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(500), () => cache.Snapshot().ReplaysPending == 1, "the good one");
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(500), () => cache.Snapshot().ReplaysPending == 1, "the good one");
         await using ResilientCache other = New();
         Assert.False((await other.TryGetAsync<string>("good")).HasValue);
     }
@@ -136,7 +136,7 @@ public sealed class RecoveryTests
         _tier.Before = call => call == "write" ? Task.FromException(new IOException()) : Task.CompletedTask;
         await cache.SetAsync("key", "ours");
         _tier.Before = null;
-        Recover(cache);
+        await RecoverAsync(cache);
         await using ResilientCache third = New();
         Assert.Equal("source", await third.GetAsync("key", "source"));
     }

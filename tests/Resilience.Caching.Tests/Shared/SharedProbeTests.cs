@@ -96,7 +96,7 @@ public sealed class SharedProbeTests
         await BreakAsync(cache);
         _tier.Fails = false;
         _tier.Disconnect(isBack: true);
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(10), () => cache.Snapshot().SharedState == SharedTierState.Closed, "the probe");
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(10), () => cache.Snapshot().SharedState == SharedTierState.Closed, "the probe");
         Assert.True(_time.GetUtcNow().Minute < 4); // Far from its turn.
     }
 }

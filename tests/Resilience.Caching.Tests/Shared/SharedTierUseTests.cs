@@ -58,92 +58,6 @@ public sealed class SharedTierUseTests
     }
 
     [Fact]
-    public async Task Read_TierHangs_GoesOnAtTheHardTimeoutHoweverManyCallsItTook()
-    {
-        await using ResilientCache cache = New();
-        _tier.Before = _ => Gate().Task;
-        Task<string> read = cache.GetAsync("key", "source").AsTask();
-        await _time.WaitForTimersAsync(2); // the sweep's and the call's
-        _time.Advance(TimeSpan.FromMilliseconds(499));
-        Assert.False(read.IsCompleted);
-        _time.Advance(TimeSpan.FromMilliseconds(1));
-        Assert.Equal("source", await read.Soon());
-    }
-
-    [Fact]
-    public async Task Read_VersionsAreSlowAndThenTheValueHangs_TogetherLastOneHardTimeout()
-    {
-        await using ResilientCache cache = New();
-        TaskCompletionSource versions = Gate();
-        _tier.Before = call => call == "versions" ? versions.Task : Gate().Task;
-        Task<string> read = cache.GetAsync("key", "source").AsTask();
-        await _time.WaitForTimersAsync(2);
-        _time.Advance(TimeSpan.FromMilliseconds(400));
-        versions.SetResult();
-        TestCache.Until(() => _tier.Reads == 1, "the read");
-        await _time.WaitForTimersAsync(2);
-        _time.Advance(TimeSpan.FromMilliseconds(100));
-        Assert.Equal("source", await read.Soon());
-    }
-
-    [Fact]
-    public async Task Read_StaleCopyAtHand_WaitsTheSoftTimeoutAlone()
-    {
-        await using ResilientCache cache = New();
-        await cache.SetAsync("key", "old");
-        _time.Advance(TimeSpan.FromSeconds(61));
-        _tier.Before = _ => Gate().Task;
-        Task<string> read = cache.GetAsync<string>("key", _ => throw new InvalidDataException()).AsTask();
-        await _time.WaitForTimersAsync(2);
-        _time.Advance(TimeSpan.FromMilliseconds(100));
-        Assert.Equal("old", await read.Soon());
-    }
-
-    [Fact]
-    public async Task Set_TierHangs_ReturnsAtTheHardTimeoutAndHoldsOnThisNode()
-    {
-        await using ResilientCache cache = New();
-        _tier.Before = _ => Gate().Task;
-        Task set = cache.SetAsync("key", "value").AsTask();
-        await _time.WaitForTimersAsync(2);
-        _time.Advance(TimeSpan.FromMilliseconds(500));
-        await set.Soon();
-        Assert.Equal("value", await cache.GetCachedAsync("key"));
-        Assert.Equal(1, cache.Snapshot().ReplaysPending);
-    }
-
-    [Fact]
-    public async Task Dispose_WhileAReplayHangs_DoesNotWaitForIt()
-    {
-        ResilientCache cache = New();
-        int calls = 0;
-        _tier.Before = _ =>
-        {
-            Interlocked.Increment(ref calls);
-            return Gate().Task;
-        };
-        Task set = cache.SetAsync("key", "value").AsTask();
-        await _time.WaitForTimersAsync(2);
-        int before = Volatile.Read(ref calls);
-        _time.Advance(TimeSpan.FromMilliseconds(500));
-        await set.Soon();
-        TestCache.Until(() => Volatile.Read(ref calls) > before, "the replay's call");
-        await cache.DisposeAsync().AsTask().Soon();
-    }
-
-    [Fact]
-    public async Task Call_GivenUp_IsCancelledForTiersThatListen()
-    {
-        var tier = new ListeningTier();
-        await using ResilientCache cache = TestCache.New(_time, parts: parts => parts with { Shared = tier });
-        Task<string> read = cache.GetAsync("key", "source").AsTask();
-        await _time.WaitForTimersAsync(2);
-        _time.Advance(TimeSpan.FromMilliseconds(500));
-        Assert.Equal("source", await read.Soon());
-        await tier.Cancelled.Task.Soon();
-    }
-
-    [Fact]
     public async Task Breaker_Open_AReadAsksNothingAndWaitsForNothing()
     {
         await using ResilientCache cache = New();
@@ -207,79 +121,10 @@ public sealed class SharedTierUseTests
         await cache.RemoveAsync("key");
         Assert.False(cache.TryGet<string>("key").HasValue);
         _tier.Fails = false;
-        TestCache.Drive(_time, TimeSpan.FromSeconds(1), () => cache.Snapshot() is { ReplaysPending: 0 }, "the replay");
+        await _time.AdvanceUntilAsync(TimeSpan.FromSeconds(1), () => cache.Snapshot() is { ReplaysPending: 0 }, "the replay");
         await cache.GetAsync("later", "value");
         await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         Assert.NotNull(_tier["v1:test:later"]);
-    }
-
-    [Fact]
-    public async Task Write_InTheBackground_IsAwaitedAtTheEnd()
-    {
-        ResilientCache cache = New();
-        TaskCompletionSource gate = Gate();
-        _tier.Before = call => call == "write" ? gate.Task : Task.CompletedTask;
-        await cache.GetAsync("key", "value");
-        Task end = cache.DisposeAsync().AsTask();
-        Assert.False(end.IsCompleted);
-        gate.SetResult();
-        await end.Soon();
-        Assert.NotNull(_tier["v1:test:key"]);
-    }
-
-    [Fact]
-    public async Task Write_InTheBackgroundOfATierThatHangs_HoldsUpTheEndForTheHardTimeoutAtMost()
-    {
-        ResilientCache cache = New();
-        _tier.Before = call => call == "write" ? Gate().Task : Task.CompletedTask;
-        await cache.GetAsync("key", "value");
-        Task end = cache.DisposeAsync().AsTask();
-        TestCache.Drive(_time, TimeSpan.FromMilliseconds(100), () => end.IsCompleted, "the end");
-        await end;
-    }
-
-    [Fact]
-    public async Task Write_MoreInTheBackgroundThanAllowed_AreDroppedAndCounted()
-    {
-        await using ResilientCache cache = New(options => options.Shared.MaxPendingWrites = 2);
-        TaskCompletionSource gate = Gate();
-        _tier.Before = call => call == "write" ? gate.Task : Task.CompletedTask;
-        for (int i = 0; i < 5; i++)
-        {
-            await cache.GetAsync($"key{i}", "value");
-        }
-
-        Assert.Equal(3, cache.Snapshot().WritesDropped);
-        gate.SetResult();
-        await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
-        Assert.Equal(2, _tier.Keys.Count);
-    }
-
-    [Fact]
-    public async Task AwaitWrites_Set_ALoadAnswersWhenItsValueIsThere()
-    {
-        await using ResilientCache cache = New(options => options.Shared.AwaitWrites = true);
-        TaskCompletionSource gate = Gate();
-        _tier.Before = call => call == "write" ? gate.Task : Task.CompletedTask;
-        Task<string> read = cache.GetAsync("key", "value").AsTask();
-        TestCache.Until(() => _tier.Calls.Contains("write"), "the write");
-        Assert.False(read.IsCompleted);
-        gate.SetResult();
-        Assert.Equal("value", await read.Soon());
-        Assert.NotNull(_tier["v1:test:key"]);
-    }
-
-    [Fact]
-    public async Task AwaitWrites_Batch_WritesAllAtOnce()
-    {
-        await using ResilientCache cache = New(options => options.Shared.AwaitWrites = true);
-        TaskCompletionSource gate = Gate();
-        _tier.Before = call => call == "write" ? gate.Task : Task.CompletedTask;
-        string[] keys = [.. Enumerable.Range(0, 20).Select(i => $"key{i}")];
-        Task<IReadOnlyDictionary<string, string>> read = cache.ManyAsync(keys, asked => asked.Select(key => (key, key))).AsTask();
-        TestCache.Until(() => _tier.Calls.Count(call => call == "write") == 20, "20 writes side by side");
-        gate.SetResult();
-        Assert.Equal(20, (await read.Soon()).Count);
     }
 
     [Fact]
@@ -376,19 +221,6 @@ public sealed class SharedTierUseTests
         Assert.Equal(TimeSpan.FromMinutes(8), kept);
     }
 
-    /// <summary>Hangs until it is told to stop.</summary>
-    private sealed class ListeningTier : SharedTierStub
-    {
-        public TaskCompletionSource Cancelled { get; } = Gate();
-
-        public override async Task<TagVersion[]> ReadVersionsAsync(IReadOnlyList<string> names, IReadOnlyList<TagVersion> floors, CancellationToken cancellationToken)
-        {
-            await using CancellationTokenRegistration registration = cancellationToken.Register(Cancelled.SetResult);
-            await Task.Delay(Timeout.Infinite, cancellationToken);
-            return [];
-        }
-    }
-
     private sealed class RecordingTier(Action<SharedWrite> written) : SharedTierStub
     {
         public override Task<bool> WriteAsync(SharedWrite write, CancellationToken cancellationToken)
@@ -396,25 +228,5 @@ public sealed class SharedTierUseTests
             written(write);
             return Task.FromResult(true);
         }
-    }
-
-    /// <summary>Empty, and content with everything.</summary>
-    private abstract class SharedTierStub : ISharedTier
-    {
-        public bool IsAtomic => true;
-
-        public Task<byte[]?> ReadAsync(string key, CancellationToken cancellationToken) => Task.FromResult<byte[]?>(null);
-
-        public Task<byte[]?[]> ReadManyAsync(IReadOnlyList<string> keys, CancellationToken cancellationToken) => Task.FromResult(new byte[]?[keys.Count]);
-
-        public virtual Task<bool> WriteAsync(SharedWrite write, CancellationToken cancellationToken) => Task.FromResult(true);
-
-        public Task ExpireAsync(string key, long version, TimeSpan tombstoneLifetime, CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public virtual Task<TagVersion[]> ReadVersionsAsync(IReadOnlyList<string> names, IReadOnlyList<TagVersion> floors, CancellationToken cancellationToken) =>
-            Task.FromResult(names.Select(_ => new TagVersion(1, 1)).ToArray());
-
-        public Task<TagVersion> RaiseVersionAsync(string name, bool isRemoval, TagVersion floor, CancellationToken cancellationToken) =>
-            Task.FromResult(new TagVersion(floor.Latest + 1, floor.Latest + 1));
     }
 }

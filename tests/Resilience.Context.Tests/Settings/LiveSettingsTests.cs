@@ -100,6 +100,27 @@ public sealed class LiveSettingsTests
     }
 
     [Fact]
+    public async Task Reload_ConfigurationEmptiesWhileItIsRead_TheLastGoodStays()
+    {
+        Action meanwhile = static () => { };
+        _configuration["Resilience:A:MaxSize"] = "9";
+        using ServiceProvider services = Services(["A"], collection => collection.Configure<SampleSettings>("A", _ => meanwhile()));
+        SettingsWatcher watcher = await StartAsync(services);
+        LiveSettings<SampleSettings> live = Live(services, "A");
+
+        _configuration["Resilience:A:MaxSize"] = "10";
+        meanwhile = () => _configuration["Resilience:A:MaxSize"] = null; // as a file reads that is just being written
+        watcher.Reload();
+        Assert.Equal(9, live.Current.MaxSize);
+        Assert.Empty(live.Rejected);
+
+        meanwhile = static () => { };
+        _configuration["Resilience:A:MaxSize"] = "10";
+        watcher.Reload();
+        Assert.Equal(10, live.Current.MaxSize);
+    }
+
+    [Fact]
     public async Task Reload_ListenerThrows_OthersAreStillTold()
     {
         using ServiceProvider services = Services("A");
@@ -138,6 +159,17 @@ public sealed class LiveSettingsTests
 
         Assert.Equal(11, await changed.Task.WaitAsync(TimeSpan.FromSeconds(30)));
         await host.StopAsync();
+    }
+
+    [Fact]
+    public void AddLiveSettings_TwiceForAName_IsOneBlockAndKeepsTheFirst()
+    {
+        var services = new ServiceCollection();
+        services.AddLiveSettings<SampleSettings>("A", "Resilience:A").AddLiveSettings<SampleSettings>("A", "Elsewhere").AddLiveSettings<SampleSettings>("B", "Resilience:B");
+        using ServiceProvider provider = services.BuildServiceProvider();
+
+        Assert.Equal(["Resilience:A", "Resilience:B"], provider.GetServices<SettingsRegistration>().Select(registration => registration.Path));
+        Assert.Equal("Resilience:A", Live(provider, "A").Path);
     }
 
     private ServiceProvider Services(params string[] names) => Services(names, _ => { });

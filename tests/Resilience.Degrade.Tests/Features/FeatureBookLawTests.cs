@@ -1,6 +1,9 @@
+using System.Diagnostics.Metrics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
 using Resilience.Context;
+using Resilience.Settings;
 using Resilience.TestKit;
 
 namespace Resilience.Degrade.Tests.Features;
@@ -24,6 +27,11 @@ public sealed class FeatureBookLawTests
     private static readonly Feature[] Pressed = [LowOne, BulkOne, NormalOne, BulkTwo, LowTwo, DarkOne];
 
     private long _now;
+
+    /// <summary>Declares them before the first test begins: without this they are declared when they are first read, which changes the snapshot.</summary>
+    static FeatureBookLawTests()
+    {
+    }
 
     [Theory]
     [InlineData(0, "")]
@@ -135,7 +143,7 @@ public sealed class FeatureBookLawTests
     [Fact]
     public async Task Until_ByTheWallClock_EndsAtThatMomentAndNotBefore()
     {
-        await using DegradeHost host = await DegradeHost.StartAsync();
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
         DateTimeOffset until = host.Time.GetUtcNow().AddMinutes(5);
         var told = new List<string>();
         using IDisposable subscription = host.Degradation.OnChange(change => told.Add($"{change.After.State} {(host.Time.GetUtcNow() - until).TotalMilliseconds.ToString(CultureInfo.InvariantCulture)}"));
@@ -151,7 +159,7 @@ public sealed class FeatureBookLawTests
     [Fact]
     public async Task Until_ManyDaysAway_EndsByItself()
     {
-        await using DegradeHost host = await DegradeHost.StartAsync();
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
         DateTimeOffset until = host.Time.GetUtcNow().AddDays(100);
         host.Reload(Until(until));
         var ended = new List<DateTimeOffset>();
@@ -165,9 +173,19 @@ public sealed class FeatureBookLawTests
     }
 
     [Fact]
+    public async Task Until_FurtherAwayThanTheSystemsTimersGo_IsTaken()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
+        string until = DateTimeOffset.UtcNow.AddDays(100).ToString("yyyy-MM-dd'T'HH:mm:ssK", CultureInfo.InvariantCulture);
+        var settings = new DegradeSettings { Features = { ["b-low-1"] = new FeatureSettings { Mode = FeatureMode.Off, Until = until } } };
+        using var book = new FeatureBook(LiveSettings<DegradeSettings>.Of("", "Resilience:Degrade", settings), TimeProvider.System, host.Services.GetRequiredService<DegradeMetrics>(), NullLogger<FeatureBook>.Instance);
+        Assert.Equal(FeatureState.Off, book.SlotOf(book.Snapshot, LowOne).State);
+    }
+
+    [Fact]
     public async Task Endings_Several_EachComesAtItsOwnTime()
     {
-        await using DegradeHost host = await DegradeHost.StartAsync();
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
         await host.Degradation.OverrideAsync(LowTwo, FeatureState.Off, "why", "who", TimeSpan.FromMinutes(3));
         await host.Degradation.OverrideAsync(BulkTwo, FeatureState.Off, "why", "who", TimeSpan.FromMinutes(1));
         DateTimeOffset start = host.Time.GetUtcNow();
@@ -227,6 +245,68 @@ public sealed class FeatureBookLawTests
         Assert.All(others, context => Assert.Equal(FeatureState.Off, host.Degradation.Decide(BulkOne, context).State));
         await host.Degradation.OverrideAsync(BulkOne, FeatureState.Off, "why", "who");
         Assert.All(spared, context => Assert.Equal(FeatureState.Off, host.Degradation.Decide(BulkOne, context).State));
+    }
+
+    [Fact]
+    public async Task Override_Ended_IsLoggedWithItsLength()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
+        await host.Degradation.OverrideAsync(LowOne, FeatureState.Off, "why", "ann", TimeSpan.FromMinutes(5));
+        host.Time.Advance(TimeSpan.FromMinutes(5) - TimeSpan.FromMilliseconds(1));
+        Assert.Empty(host.Logs.WithId(4007));
+        host.Time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Contains("'b-low-1' to Off by ann has ended after 00:05:00", Assert.Single(host.Logs.WithId(4007)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Metrics_StatesAndTransitions_AreThoseOfTheBook()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
+        using var metrics = new MetricCollector("Resilience.Degrade", host.Services.GetRequiredService<IMeterFactory>());
+        await host.Degradation.OverrideAsync(LowOne, FeatureState.Degraded, "why", "who");
+        await host.Degradation.OverrideAsync(LowOne, FeatureState.Degraded, "another reason", "who");
+        Assert.Equal(1, metrics.Sum("resilience.degrade.feature.transitions", ("resilience.feature.name", "b-low-1"), ("resilience.feature.from", "normal"), ("resilience.feature.to", "degraded")));
+        metrics.Observe();
+        Assert.Equal(1, metrics.Sum("resilience.degrade.feature.state", ("resilience.feature.name", "b-low-1")));
+        Assert.Equal(0, metrics.Sum("resilience.degrade.feature.state", ("resilience.feature.name", "b-low-2")));
+    }
+
+    [Fact]
+    public async Task Dispose_NeitherTheClockNorSettingsChangeAnythingAnyMore()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(samples: false);
+        FeatureBook book = host.Services.GetRequiredService<FeatureBook>();
+        host.Reload(Until(host.Time.GetUtcNow().AddMinutes(5)));
+        DegradationSnapshot last = book.Snapshot;
+        book.Dispose();
+        host.Time.Advance(TimeSpan.FromMinutes(10));
+        Assert.Same(last, book.Snapshot);
+        host.Reload(new() { ["Features:b-low-2"] = "Off" });
+        Assert.Same(last, book.Snapshot);
+        book.Refresh(); // who asks is told all the same
+        Assert.NotSame(last, book.Snapshot);
+    }
+
+    [Fact]
+    public async Task Settings_TheSameOnceMore_ChangeNothing()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(new() { ["Features:b-low-1"] = "Off" }, samples: false);
+        FeatureBook book = host.Services.GetRequiredService<FeatureBook>();
+        DegradationSnapshot before = book.Snapshot;
+        book.Take(host.Services.GetRequiredKeyedService<LiveSettings<DegradeSettings>>("").Current);
+        Assert.Same(before, book.Snapshot);
+    }
+
+    [Fact]
+    public async Task Exempt_DecisionOfTheSpared_StaysTheSameWhateverChangesForOthers()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync(new() { ["Features:b-low-1:Mode"] = "Off", ["Features:b-low-1:Exempt:Users:0"] = "ann" }, samples: false);
+        FeatureDecision spared = host.Degradation.Decide(LowOne, new DegradationContext("ann"));
+        Assert.Equal((FeatureState.Normal, DecisionSource.Default), (spared.State, spared.Source));
+        host.Time.Advance(TimeSpan.FromMinutes(1));
+        host.Reload(new() { ["Features:b-low-1:Mode"] = "Degraded", ["Features:b-low-1:Exempt:Users:0"] = "ann" });
+        Assert.Equal(FeatureState.Degraded, host.Degradation.StateOf(LowOne));
+        Assert.Same(spared, host.Degradation.Decide(LowOne, new DegradationContext("ann")));
     }
 
     [Fact]

@@ -2,77 +2,6 @@ using Resilience.Context;
 
 namespace Resilience.Degrade.Tests.Simulation;
 
-/// <summary>What is simulated.</summary>
-internal sealed record Scenario
-{
-    public required int Cores { get; init; }
-
-    public double CpuMs { get; init; } = 4;
-
-    public double IoMs { get; init; } = 20;
-
-    public double RefusalMs { get; init; } = 0.05;
-
-    public double DeadlineMs { get; init; } = 1_000;
-
-    public int Seed { get; init; } = 1;
-
-    /// <summary>How long, in seconds.</summary>
-    public double Seconds { get; init; } = 20;
-
-    /// <summary>From when on goodput and successes count, in seconds.</summary>
-    public double MeasureFrom { get; init; }
-
-    public double MeasureTo { get; init; } = double.MaxValue;
-
-    /// <summary>Arrivals per second, as a multiple of what the processors can do, over time in seconds.</summary>
-    public Func<double, double> Load { get; init; } = static _ => 0.7;
-
-    /// <summary>A factor on the input/output time over time in seconds.</summary>
-    public Func<double, double> IoFactor { get; init; } = static _ => 1;
-
-    /// <summary>A factor on the CPU time over time in seconds.</summary>
-    public Func<double, double> CpuFactor { get; init; } = static _ => 1;
-
-    /// <summary>Extra arrivals all at once: when, in seconds, and how many.</summary>
-    public (double At, int Count)? Burst { get; init; }
-
-    /// <summary>How often the whole process stops, in seconds, and for how many milliseconds.</summary>
-    public (double Every, double Ms)? GcPause { get; init; }
-
-    /// <summary>How many connections the input/output needs; unbounded when <see langword="null"/>.</summary>
-    public int? Pool { get; init; }
-
-    /// <summary>How often a client asks in all, 100 ms apart, when it is refused or answered too late.</summary>
-    public int Attempts { get; init; } = 1;
-
-    /// <summary>Makes the throttle of the clients for the clock of the simulation; none when <see langword="null"/>.</summary>
-    public Func<TimeProvider, ClientThrottle>? Throttle { get; init; }
-
-    /// <summary>Whether the clients tell their throttle what matters.</summary>
-    public bool ThrottlesByPriority { get; init; } = true;
-
-    /// <summary>
-    /// The share of the processors that neighbours take, unseen in the process's own CPU time. Then the thread pool's queue is simulated too: a new item waits
-    /// for all that want a processor.
-    /// </summary>
-    public double Stolen { get; init; }
-
-    /// <summary>
-    /// How many threads a pool has. Then arrivals wait in its queue before the door sees them, what a thread has begun it runs to its next wait, and what
-    /// comes back from input/output goes first, as .NET's pool has it. Without it all that want a processor share them.
-    /// </summary>
-    public int? Threads { get; init; }
-
-    public double CapacityPerSecond => Cores * (1 - Stolen) / CpuMs * 1_000;
-}
-
-/// <summary>What came of it, within the measured span.</summary>
-internal sealed record Outcome(double Goodput, double CriticalSuccess, double RefusedShare, long Refused, long Arrived, long Sent, IReadOnlyList<(double At, bool Hot, double Cap, double MinRt, double MaxPass, int Inside, double Cpu, long Refused, double Pace, double Wait)> Ticks)
-{
-    public override string ToString() => FormattableString.Invariant($"goodput {Goodput:0.000} critical {CriticalSuccess:P1} refused {RefusedShare:P2}");
-}
-
 /// <summary>
 /// A discrete-event simulation of one service under open-loop load: processors shared by all that want them, input/output beside them, a refusal that
 /// costs processor time too, and priorities 5 / 25 / 70 % critical, normal and low. Deterministic by its seed.
@@ -97,6 +26,11 @@ internal sealed class OverloadSimulation
     private readonly Queue<Job> _ahead = new(); // waits for a thread: back from input/output
     private readonly PriorityQueue<(Priority Priority, int Attempt), double> _retries = new(); // by when
     private readonly ClientThrottle? _throttle;
+    private double _nextArrival;
+    private double _nextTick = TickMs;
+    private double _nextPause;
+    private double _burst;
+    private double _pausedInTick;
     private double _now;
     private double _virtual;
     private double _busyMs;
@@ -118,6 +52,8 @@ internal sealed class OverloadSimulation
         _random = new Random(scenario.Seed);
         _speed = 1 - scenario.Stolen;
         _throttle = scenario.Throttle?.Invoke(new SimulatedTime(this));
+        _nextPause = scenario.GcPause?.Every * 1_000 ?? double.MaxValue;
+        _burst = scenario.Burst?.At * 1_000 ?? double.MaxValue;
     }
 
     public static Outcome Run(Scenario scenario, IDoor? door = null) => new OverloadSimulation(scenario, door ?? new HybridDoor(scenario.Cores)).Run();
@@ -125,19 +61,15 @@ internal sealed class OverloadSimulation
     private Outcome Run()
     {
         double end = _scenario.Seconds * 1_000;
-        double nextArrival = NextArrival(0);
-        double nextTick = TickMs;
-        double nextPause = _scenario.GcPause is { } pause ? pause.Every * 1_000 : double.MaxValue;
-        double burst = _scenario.Burst?.At * 1_000 ?? double.MaxValue;
-        double pausedInTick = 0;
+        _nextArrival = NextArrival(0);
         var tally = new Tally(_scenario);
-        var ticks = new List<(double, bool, double, double, double, int, double, long, double, double)>();
+        var ticks = new List<SimulatedTick>();
         while (true)
         {
             double cpuDone = _running.Count == 0 ? double.MaxValue : Math.Max(_now, _pausedUntil) + ((_running.Peek().Finish - _virtual) * Math.Max(1, (double)_running.Count / _scenario.Cores) / _speed);
             double ioDone = _waiting.TryPeek(out _, out double io) ? io : double.MaxValue;
             double retry = _retries.TryPeek(out _, out double again) ? again : double.MaxValue;
-            double next = Math.Min(Math.Min(Math.Min(nextArrival, nextTick), Math.Min(cpuDone, ioDone)), Math.Min(Math.Min(nextPause, burst), retry));
+            double next = Math.Min(Math.Min(Math.Min(_nextArrival, _nextTick), Math.Min(cpuDone, ioDone)), Math.Min(Math.Min(_nextPause, _burst), retry));
             if (next > end)
             {
                 return tally.Result(ticks);
@@ -160,36 +92,44 @@ internal sealed class OverloadSimulation
                 (Priority priority, int attempt) = _retries.Dequeue();
                 Send(priority, attempt, tally);
             }
-            else if (next == nextArrival)
-            {
-                if (_scenario.Load(_now / 1_000) > 0)
-                {
-                    Arrive(tally);
-                }
-
-                nextArrival = NextArrival(_now);
-            }
-            else if (next == burst)
-            {
-                burst = double.MaxValue;
-                for (int i = 0; i < _scenario.Burst!.Value.Count; i++)
-                {
-                    Arrive(tally);
-                }
-            }
-            else if (next == nextPause)
-            {
-                _pausedUntil = _now + _scenario.GcPause!.Value.Ms;
-                pausedInTick += _scenario.GcPause.Value.Ms;
-                nextPause = _now + (_scenario.GcPause.Value.Every * 1_000);
-            }
             else
             {
-                nextTick += TickMs;
-                double paused = Math.Min(pausedInTick, TickMs);
-                pausedInTick -= paused;
-                Tick(paused, ticks);
+                OnSchedule(next, tally, ticks);
             }
+        }
+    }
+
+    private void OnSchedule(double next, Tally tally, List<SimulatedTick> ticks)
+    {
+        if (next == _nextArrival)
+        {
+            if (_scenario.Load(_now / 1_000) > 0)
+            {
+                Arrive(tally);
+            }
+
+            _nextArrival = NextArrival(_now);
+        }
+        else if (next == _burst)
+        {
+            _burst = double.MaxValue;
+            for (int i = 0; i < _scenario.Burst!.Value.Count; i++)
+            {
+                Arrive(tally);
+            }
+        }
+        else if (next == _nextPause)
+        {
+            _pausedUntil = _now + _scenario.GcPause!.Value.Ms;
+            _pausedInTick += _scenario.GcPause.Value.Ms;
+            _nextPause = _now + (_scenario.GcPause.Value.Every * 1_000);
+        }
+        else
+        {
+            _nextTick += TickMs;
+            double paused = Math.Min(_pausedInTick, TickMs);
+            _pausedInTick -= paused;
+            Tick(paused, ticks);
         }
     }
 
@@ -361,7 +301,7 @@ internal sealed class OverloadSimulation
 
     private void StartIo(Job job) => _waiting.Enqueue(job, _now + (_scenario.IoMs * _scenario.IoFactor(_now / 1_000)));
 
-    private void Tick(double pausedMs, List<(double, bool, double, double, double, int, double, long, double, double)> ticks)
+    private void Tick(double pausedMs, List<SimulatedTick> ticks)
     {
         double cpu = Math.Min(1, _busyMs / (TickMs * _scenario.Cores));
         double wait = Math.Max(_pooledWait, _pooled.TryPeek(out Job? oldest) ? _now - oldest.PooledAt : 0);
@@ -375,7 +315,7 @@ internal sealed class OverloadSimulation
         var sample = new SystemSample((long)_now, TickMs, cpu, 0, doorWait, pausedMs);
         _door.Tick(sample, wait, _passed, _rtSum, _refusedInTick);
         HybridLimit? hybrid = (_door as HybridDoor)?.Limit;
-        ticks.Add((_now, hybrid?.IsHot ?? false, hybrid?.Cap ?? 0, hybrid?.MinRt ?? 0, hybrid?.MaxPass ?? 0, _inside, cpu, _refusedInTick, hybrid?.Pace ?? 0, doorWait));
+        ticks.Add(new SimulatedTick(_now, hybrid?.IsHot ?? false, hybrid?.Cap ?? 0, hybrid?.MinRt ?? 0, hybrid?.MaxPass ?? 0, _inside, cpu, _refusedInTick, hybrid?.Pace ?? 0, doorWait));
         (_busyMs, _passed, _rtSum, _refusedInTick, _pooledWait) = (0, 0, 0, 0, 0);
     }
 
@@ -423,49 +363,5 @@ internal sealed class OverloadSimulation
         public double Finish { get; set; }
 
         public double PooledAt { get; set; }
-    }
-
-    private sealed class Tally(Scenario scenario)
-    {
-        private readonly double _from = scenario.MeasureFrom * 1_000;
-
-        // Whoever arrives in the last second may still be under way when the simulation ends.
-        private readonly double _to = Math.Min(scenario.MeasureTo, scenario.Seconds - (scenario.DeadlineMs / 1_000)) * 1_000;
-        private long _arrived;
-        private long _sent;
-        private long _refused;
-        private long _critical;
-        private long _criticalDone;
-        private long _done;
-
-        public void Arrived(double now, Priority priority)
-        {
-            if (IsMeasured(now))
-            {
-                _arrived++;
-                _critical += priority == Priority.Critical ? 1 : 0;
-            }
-        }
-
-        public void Sent(double now) => _sent += IsMeasured(now) ? 1 : 0;
-
-        public void Refused(double now) => _refused += IsMeasured(now) ? 1 : 0;
-
-        public void Succeeded(double now, double arrivedAt, Priority priority)
-        {
-            _done += IsMeasured(now) ? 1 : 0;
-            _criticalDone += priority == Priority.Critical && IsMeasured(arrivedAt) ? 1 : 0;
-        }
-
-        public Outcome Result(List<(double, bool, double, double, double, int, double, long, double, double)> ticks) => new(
-            _done / (scenario.CapacityPerSecond * (_to - _from) / 1_000),
-            _critical == 0 ? 1 : (double)_criticalDone / _critical,
-            _arrived == 0 ? 0 : (double)_refused / _arrived,
-            _refused,
-            _arrived,
-            _sent,
-            ticks);
-
-        private bool IsMeasured(double time) => time >= _from && time < _to;
     }
 }

@@ -66,17 +66,8 @@ public sealed class KitHealthTests(SharedRedis shared)
         proxy.Heal();
         await UntilAsync(kit, HealthStatus.Healthy);
 
-        static async Task UntilAsync(KitHost kit, HealthStatus expected)
-        {
-            HealthStatus status = default;
-            for (int i = 0; i < 60 && status != expected; i++)
-            {
-                status = (await CheckAsync(kit, "ready")).Entries["resilience-redis"].Status;
-                await Task.Delay(status == expected ? 0 : 100);
-            }
-
-            Assert.Equal(expected, status);
-        }
+        static Task UntilAsync(KitHost kit, HealthStatus expected) =>
+            Eventually.TrueAsync(async () => (await CheckAsync(kit, "ready")).Entries["resilience-redis"].Status == expected, $"Redis is {expected}");
     }
 
     [Fact]

@@ -167,13 +167,7 @@ public sealed class DeadlineWiringTests
             ("Resilience:Caches:products:LoadPipeline", "stubborn"));
         Task<int> read = InScopeAsync(Budget, () => kit.Cache("products").GetOrCreateAsync<int, int>("key", 0, (_, _) => throw new TimeoutException($"attempt {++attempts}"), cancellationToken: CancellationToken.None).AsTask());
 
-        for (int i = 0; i < 100 && !read.IsCompleted; i++)
-        {
-            await _time.WaitForTimersAsync();
-            _time.Advance(TimeSpan.FromMilliseconds(100));
-            await Task.Delay(5, TestContext.Current.CancellationToken);
-        }
-
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(100), () => read.IsCompleted, "the end of the retries");
         await Assert.ThrowsAsync<DeadlineExceededException>(() => read);
         int after = attempts;
         Assert.InRange(after, 1, 6);
@@ -204,12 +198,7 @@ public sealed class DeadlineWiringTests
             }, TestContext.Current.CancellationToken);
         }
 
-        for (int i = 0; i < 3_000 && !ended.Task.IsCompleted; i++)
-        {
-            _time.Advance(TimeSpan.FromMilliseconds(100));
-            await Task.Delay(5, TestContext.Current.CancellationToken);
-        }
-
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(100), () => ended.Task.IsCompleted, "the work's end");
         Assert.InRange(await ended.Task, TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(30));
     }
 
@@ -257,13 +246,8 @@ public sealed class DeadlineWiringTests
         _time.Advance(Budget - TimeSpan.FromMilliseconds(1));
         await Task.Delay(20, TestContext.Current.CancellationToken);
         Assert.False(work.IsCompleted, "it ended before its deadline");
-        for (int i = 0; i < 3_000 && !work.IsCompleted; i++)
-        {
-            _time.Advance(TimeSpan.FromMilliseconds(1));
-            await Task.Delay(1, TestContext.Current.CancellationToken);
-        }
-
-        return await Assert.ThrowsAnyAsync<TException>(() => work.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken));
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(1), () => work.IsCompleted, "the end at the deadline");
+        return await Assert.ThrowsAnyAsync<TException>(() => work);
     }
 
     private sealed class HangingStore : IDistributedCache

@@ -34,9 +34,9 @@ public sealed class FeatureWiringTests
             Assert.Equal("first", await read);
         }
 
-        await KitHost.UntilAsync(() => Volatile.Read(ref loads) == 2, "one load runs in the background");
+        await Eventually.TrueAsync(() => Volatile.Read(ref loads) == 2, "one load runs in the background");
         slow.SetResult("second");
-        await KitHost.UntilAsync(() => cache.TryGet<string>("key").Value == "second", "what it brought is kept");
+        await Eventually.TrueAsync(() => cache.TryGet<string>("key").Value == "second", "what it brought is kept");
         Assert.Equal("second", await ReadAsync());
         Assert.Equal(2, loads);
         Assert.True(cache.Snapshot().StaleServed >= 10);
@@ -163,11 +163,5 @@ public sealed class FeatureWiringTests
     private Task<KitHost> StartAsync(params (string, string)[] settings) => KitHost.StartAsync(AddReviews, _time, settings);
 
     /// <summary>Settings are reloaded by a timer of the host's clock.</summary>
-    private Task UntilAsync(Func<bool> condition) => KitHost.UntilAsync(
-        () =>
-        {
-            _time.Advance(TimeSpan.FromMilliseconds(100));
-            return condition();
-        },
-        "the changed settings are in force");
+    private Task UntilAsync(Func<bool> condition) => _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(100), condition, "the changed settings are in force");
 }

@@ -22,7 +22,7 @@ public sealed class FleetWiringTests(SharedRedis shared)
 
         await here.Degradation.OverrideAsync(Reviews, FeatureState.Off, "the reviews' database is full", "ops", cancellationToken: TestContext.Current.CancellationToken);
 
-        await KitHost.UntilAsync(() => there.Degradation.StateOf(Reviews) == FeatureState.Off, "the other node obeys");
+        await Eventually.TrueAsync(() => there.Degradation.StateOf(Reviews) == FeatureState.Off, "the other node obeys");
     }
 
     [Fact]

@@ -1,9 +1,9 @@
-using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 using Resilience.Context;
 using Resilience.Degrade;
 using Resilience.Hosting.Wiring;
 using Resilience.Pools;
+using Resilience.TestKit;
 
 namespace Resilience.Hosting.Tests.Wiring;
 
@@ -47,24 +47,24 @@ public sealed class PressureWiringTests
         ResourcePool<object> pool = kit.Pool<object>("orders");
         PressureMonitor monitor = kit.Services.GetRequiredService<PressureMonitor>();
         var leases = new List<PoolLease<object>> { await AcquireAsync(pool), await AcquireAsync(pool) };
-        await KitHost.UntilAsync(() => monitor.Values.Any(value => value is { Signal: "pool:orders", Value: > 0.69 }), "the signal of the pool is read");
+        await Eventually.TrueAsync(() => monitor.Values.Any(value => value is { Signal: "pool:orders", Value: > 0.69 }), "the signal of the pool is read");
         Assert.Equal(FeatureState.Normal, kit.Degradation.StateOf(Low));
 
         Task<PoolLease<object>> first = AcquireAsync(pool).AsTask();
-        await KitHost.UntilAsync(() => kit.Degradation.StateOf(Low) == FeatureState.Degraded, "a waiting caller degrades what matters little");
+        await Eventually.TrueAsync(() => kit.Degradation.StateOf(Low) == FeatureState.Degraded, "a waiting caller degrades what matters little");
         Assert.Equal(FeatureState.Off, kit.Degradation.StateOf(Bulk));
         Assert.Equal(FeatureState.Normal, kit.Degradation.StateOf(Normal));
         Assert.Contains("pool:orders is Elevated", kit.Degradation.Decide(Low).Reason, StringComparison.Ordinal);
 
         Task<PoolLease<object>> second = AcquireAsync(pool).AsTask();
-        await KitHost.UntilAsync(() => kit.Degradation.StateOf(Normal) == FeatureState.Off, "as many as there are places switch off what is normal");
+        await Eventually.TrueAsync(() => kit.Degradation.StateOf(Normal) == FeatureState.Off, "as many as there are places switch off what is normal");
         Assert.Equal(FeatureState.Off, kit.Degradation.StateOf(Low));
         Assert.Equal(FeatureState.Normal, kit.Degradation.StateOf(Critical));
 
         leases.ForEach(lease => lease.Dispose());
         (await first).Dispose();
         (await second).Dispose();
-        await KitHost.UntilAsync(() => Feature.All.All(feature => kit.Degradation.StateOf(feature) == feature.Default), "all is back");
+        await Eventually.TrueAsync(() => Feature.All.All(feature => kit.Degradation.StateOf(feature) == feature.Default), "all is back");
     }
 
     [Fact]
@@ -84,7 +84,7 @@ public sealed class PressureWiringTests
         PoolLease<object> lease = await AcquireAsync(pool);
         Task<PoolLease<object>> waiting = AcquireAsync(pool).AsTask();
 
-        await KitHost.UntilAsync(() => kit.Degradation.StateOf(Normal) == FeatureState.Off, "the feature that names the pool is off");
+        await Eventually.TrueAsync(() => kit.Degradation.StateOf(Normal) == FeatureState.Off, "the feature that names the pool is off");
         Assert.Equal(FeatureState.Normal, kit.Degradation.StateOf(Low));
         Assert.Equal(PressureLevel.Normal, kit.Services.GetRequiredService<PressureMonitor>().Level);
 
@@ -95,7 +95,7 @@ public sealed class PressureWiringTests
     [Fact]
     public async Task SharedTier_BreakerOpens_PressesUntilItIsBack()
     {
-        var store = new FlakyStore();
+        var store = new FlakyDistributedCache();
         await using KitHost kit = await KitHost.StartAsync(
             kit =>
             {
@@ -117,7 +117,7 @@ public sealed class PressureWiringTests
         async Task LoadUntilAsync(Func<bool> condition, string what)
         {
             int key = 0;
-            await KitHost.UntilAsync(
+            await Eventually.TrueAsync(
                 () =>
                 {
                     _ = kit.Cache("products").GetOrCreateAsync($"{what}-{key++}", 0, static (_, _) => ValueTask.FromResult(1)).AsTask();
@@ -158,33 +158,4 @@ public sealed class PressureWiringTests
         ($"Resilience:Degrade:Pressure:Signals:{signal}:EnterFor", "00:00:00"),
         ($"Resilience:Degrade:Pressure:Signals:{signal}:ExitFor", "00:00:00"),
     ];
-
-    private sealed class FlakyStore : IDistributedCache
-    {
-        private volatile bool _isBroken;
-
-        public bool IsBroken
-        {
-            get => _isBroken;
-            set => _isBroken = value;
-        }
-
-        public byte[]? Get(string key) => Answer();
-
-        public Task<byte[]?> GetAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Set(string key, byte[] value, DistributedCacheEntryOptions options) => Answer();
-
-        public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Refresh(string key) => Answer();
-
-        public Task RefreshAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Remove(string key) => Answer();
-
-        public Task RemoveAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        private byte[]? Answer() => _isBroken ? throw new InvalidOperationException("the store is broken") : null;
-    }
 }

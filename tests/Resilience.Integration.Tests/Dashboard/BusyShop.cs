@@ -1,11 +1,11 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 using Resilience.Caching;
 using Resilience.Context;
 using Resilience.Degrade;
 using Resilience.Pools;
+using Resilience.TestKit;
 
 namespace Resilience.Integration.Tests.Dashboard;
 
@@ -24,8 +24,9 @@ internal sealed class BusyShop : IAsyncDisposable
 
     private readonly List<PoolLease<object>> _leases = [];
     private readonly List<Task<PoolLease<object>>> _waiting = [];
-    private readonly BrokenStore _store = new();
+    private readonly FlakyDistributedCache _store = new();
     private double _seconds;
+    private int _samples;
 
     private BusyShop()
     {
@@ -90,7 +91,8 @@ internal sealed class BusyShop : IAsyncDisposable
             _store.IsBroken = second > 285;
             await ServeAsync(second);
             Site.Clock.Advance(TimeSpan.FromSeconds(1));
-            await Task.Delay(12);
+            int samples = Volatile.Read(ref _samples);
+            await Eventually.TrueAsync(() => Volatile.Read(ref _samples) != samples, "a sample of the pressure in each second");
         }
 
         _seconds = 300;
@@ -142,32 +144,13 @@ internal sealed class BusyShop : IAsyncDisposable
         }
     }
 
-    private double Memory() => Math.Min(0.905, 0.46 + (_seconds * 0.00165) + (0.006 * Math.Sin(_seconds / 3)));
+    private double Memory()
+    {
+        Interlocked.Increment(ref _samples);
+        return Math.Min(0.905, 0.46 + (_seconds * 0.00165) + (0.006 * Math.Sin(_seconds / 3)));
+    }
 
     private double Cpu() => 0.38 + (0.14 * Math.Sin(_seconds / 23)) + (0.05 * Math.Sin(_seconds / 3.7)) + (_seconds > 240 ? 0.12 : 0);
 
     private double OrdersPressure() => _seconds < 240 ? 0.18 + (0.06 * Math.Sin(_seconds / 11)) : Math.Min(0.93, 0.3 + ((_seconds - 240) * 0.02));
-
-    private sealed class BrokenStore : IDistributedCache
-    {
-        public bool IsBroken { get; set; }
-
-        public byte[]? Get(string key) => Answer();
-
-        public Task<byte[]?> GetAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Set(string key, byte[] value, DistributedCacheEntryOptions options) => Answer();
-
-        public Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Refresh(string key) => Answer();
-
-        public Task RefreshAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        public void Remove(string key) => Answer();
-
-        public Task RemoveAsync(string key, CancellationToken token = default) => Task.FromResult(Answer());
-
-        private byte[]? Answer() => IsBroken ? throw new InvalidOperationException("the store is away") : null;
-    }
 }

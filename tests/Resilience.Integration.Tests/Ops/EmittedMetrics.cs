@@ -137,16 +137,8 @@ public sealed class EmittedMetrics : IAsyncLifetime
         ThreadPool.UnsafeQueueUserWorkItem(_ => RequestScope.Begin(new ScopeOptions { TimeProvider = _time, Monitor = monitor }), null);
     }
 
-    private async Task AdvanceUntilAsync(Func<bool> condition)
-    {
-        for (int i = 0; i < 3_000 && !condition(); i++)
-        {
-            _time.Advance(TimeSpan.FromMilliseconds(200));
-            await Task.Delay(5);
-        }
-
-        Assert.True(condition(), $"it did not come to pass; measured were {string.Join(", ", _metrics.Keys.Order(StringComparer.Ordinal))}");
-    }
+    private Task AdvanceUntilAsync(Func<bool> condition, [CallerArgumentExpression(nameof(condition))] string what = "") =>
+        _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(200), condition, what);
 
     private bool Heard(ActivitySource source)
     {

@@ -127,17 +127,16 @@ public sealed partial class SampleTests : IDisposable
 
     private static async Task<string> UntilAsync(HttpClient client, string path, HttpStatusCode wanted)
     {
-        long end = Environment.TickCount64 + (long)Patience.TotalMilliseconds;
-        while (true)
-        {
-            (HttpStatusCode status, string body) = await GetAsync(client, path);
-            if (status == wanted)
+        string body = "";
+        await Eventually.TrueAsync(
+            async () =>
             {
-                return body;
-            }
-
-            Assert.True(Environment.TickCount64 < end, $"{path} is not {wanted} after {Patience}");
-        }
+                (HttpStatusCode status, body) = await GetAsync(client, path);
+                return status == wanted;
+            },
+            $"{path} is {wanted}",
+            Patience);
+        return body;
     }
 
     private static async Task SwitchCommentsOffAsync(string settings)

@@ -153,7 +153,7 @@ public sealed class ChaosProxyTests : IAsyncLifetime
         byte[] buffer = new byte[bytes];
         for (int read = 0; read < bytes;)
         {
-            int count = await socket.ReceiveAsync(buffer.AsMemory(read)).AsTask().WaitAsync(TimeSpan.FromSeconds(10));
+            int count = await socket.ReceiveAsync(buffer.AsMemory(read)).AsTask().WaitAsync(Eventually.Patience);
             read += count > 0 ? count : throw new EndOfStreamException();
         }
 

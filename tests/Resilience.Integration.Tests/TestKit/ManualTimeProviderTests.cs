@@ -157,7 +157,7 @@ public sealed class ManualTimeProviderTests
         await _time.WaitForTimersAsync();
         _time.Advance(TimeSpan.FromMinutes(5));
 
-        await work.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        await work.WaitAsync(Eventually.Patience, TestContext.Current.CancellationToken);
         await Assert.ThrowsAsync<TimeoutException>(() => _time.WaitForTimersAsync(1, TimeSpan.FromMilliseconds(1)));
     }
 

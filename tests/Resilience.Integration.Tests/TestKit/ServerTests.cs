@@ -150,7 +150,7 @@ public sealed class ServerTests(SharedRedis sharedRedis, SharedPostgres sharedPo
 
         using (process)
         {
-            await process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(10));
+            await process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(Eventually.Patience);
         }
     }
 

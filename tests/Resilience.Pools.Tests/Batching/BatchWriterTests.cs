@@ -157,22 +157,22 @@ public sealed class BatchWriterTests
                 {
                     abandoned.Enqueue(item);
                 }
-            });
+            }, timeProvider: _time);
         for (int i = 0; i < 35; i++)
         {
             await writer.WriteAsync(i);
         }
 
-        Assert.Equal(new BatchDrainResult(0, 35, 0), await writer.DrainAsync(TimeSpan.FromMilliseconds(50)));
+        Assert.Equal(new BatchDrainResult(0, 35, 0), await DrainInVainAsync(writer));
         Assert.Equal(Enumerable.Range(0, 35), abandoned);
     }
 
     [Fact]
     public async Task DrainAsync_SinkHangs_ItsTokenEndsIt()
     {
-        var writer = new BatchWriter<int>("test", async (_, token) => await Task.Delay(Timeout.Infinite, token), new() { MaxBatch = 1 });
+        BatchWriter<int> writer = Make(new() { MaxBatch = 1 }, write: async (_, token) => await Task.Delay(Timeout.Infinite, token));
         await writer.WriteAsync(1);
-        Assert.Equal(new BatchDrainResult(0, 1, 0), await writer.DrainAsync(TimeSpan.FromMilliseconds(50)));
+        Assert.Equal(new BatchDrainResult(0, 1, 0), await DrainInVainAsync(writer));
     }
 
     [Fact]
@@ -191,14 +191,14 @@ public sealed class BatchWriterTests
             {
                 abandoned.Enqueue(item);
             }
-        });
+        }, timeProvider: _time);
         for (int i = 0; i < 5; i++)
         {
             await writer.WriteAsync(i);
         }
 
         await Eventually.TrueAsync(() => kept is not null, "the first batch in the sink's hands");
-        Assert.Equal(new BatchDrainResult(0, 5, 0), await writer.DrainAsync(TimeSpan.FromMilliseconds(50)).WaitAsync(TimeSpan.FromMinutes(1)));
+        Assert.Equal(new BatchDrainResult(0, 5, 0), await DrainInVainAsync(writer));
         Assert.Equal(Enumerable.Range(0, 5), abandoned);
 
         // It still has the list, and what is in it must not change under its hands.
@@ -293,6 +293,14 @@ public sealed class BatchWriterTests
             Assert.All(seen.Values, count => Assert.Equal(1, count));
             Assert.Equal(0, writer.Queued);
         }
+    }
+
+    /// <summary>A drain whose time runs out.</summary>
+    private async Task<BatchDrainResult> DrainInVainAsync(BatchWriter<int> writer)
+    {
+        Task<BatchDrainResult> drain = writer.DrainAsync(TimeSpan.FromSeconds(5));
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(500), () => drain.IsCompleted, "the end of the drain");
+        return await drain;
     }
 
     private BatchWriter<int> Make(BatchWriterOptions options, Func<IReadOnlyList<int>, CancellationToken, ValueTask>? write = null, LogCollector? log = null) =>

@@ -1,3 +1,5 @@
+using Resilience.TestKit;
+
 namespace Resilience.Pools.Tests.Core;
 
 /// <summary>The forms of use that cannot leak.</summary>

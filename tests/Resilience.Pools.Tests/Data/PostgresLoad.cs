@@ -1,6 +1,7 @@
 using System.Data.Common;
 using System.Diagnostics;
 using Resilience.Context;
+using Resilience.TestKit;
 
 namespace Resilience.Pools.Tests.Data;
 

@@ -62,6 +62,25 @@ public sealed class WaiterQueueTests
     }
 
     [Fact]
+    public void Dequeue_TurnOfWhoWaitsLongest_OfThoseWhoCameTogetherTheMoreImportant()
+    {
+        var queue = new WaiterQueue<Resource>();
+        var options = new PoolOptions();
+        for (int grant = 1; grant < FairGrantEvery; grant++)
+        {
+            queue.Enqueue(Waiter(Priority.Critical, enqueuedAt: 0, due: long.MaxValue));
+            Assert.NotNull(queue.Dequeue(now: 1, options));
+        }
+
+        foreach ((Priority priority, long enqueuedAt) in new[] { (Priority.Bulk, 5L), (Priority.Low, 5), (Priority.Normal, 5), (Priority.Critical, 6) })
+        {
+            queue.Enqueue(Waiter(priority, enqueuedAt, due: long.MaxValue));
+        }
+
+        Assert.Equal(Priority.Normal, queue.Dequeue(now: 7, options)!.Priority);
+    }
+
+    [Fact]
     public void Dequeue_Strict_NeverLetsALowPriorityForward()
     {
         var queue = new WaiterQueue<Resource>();

@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Diagnostics;
 using Resilience.Caching;
 using Resilience.Caching.Guard;
 using Resilience.Degrade;
@@ -37,93 +35,34 @@ public sealed class FaultTests
             options.LocalExpiration = TimeSpan.FromMilliseconds(20);
         });
         await node.UntilUpAsync();
-        int version = 1;
-        long opened = long.MaxValue; // reads that began before the breaker opened are not what is measured
-        var errors = new ConcurrentQueue<Exception>();
-        var waits = new ConcurrentQueue<double>();
-        using var stop = new CancellationTokenSource();
-        Task[] callers = [.. Enumerable.Range(0, 8).Select(i => Task.Run(async () =>
-        {
-            var random = new Random(i);
-            while (!stop.IsCancellationRequested)
-            {
-                long began = Stopwatch.GetTimestamp();
-                try
-                {
-                    await node.GetAsync($"key{random.Next(Keys)}", () => $"v{Volatile.Read(ref version)}", ["tag"]);
-                }
-                catch (Exception exception)
-                {
-                    errors.Enqueue(exception);
-                }
-
-                if (began > Volatile.Read(ref opened))
-                {
-                    waits.Enqueue(Stopwatch.GetElapsedTime(began).TotalMilliseconds);
-                }
-
-                await Task.Delay(1, CancellationToken.None);
-            }
-        }))];
-
-        await Task.Delay(300, CancellationToken.None);
-        switch (fault)
-        {
-            case "kill":
-                await server.KillAsync();
-                break;
-            case "stall":
-                proxy.ToServer.Stalled = true;
-                proxy.ToClient.Stalled = true;
-                break;
-            case "cut":
-                proxy.RefusesNew = true;
-                proxy.Cut();
-                break;
-            case "slow":
-                proxy.ToClient.Delay = TimeSpan.FromSeconds(2);
-                break;
-        }
-
-        await RedisNode.Until(() => node.Cache.Snapshot().SharedState != SharedTierState.Closed, "the breaker opens");
-        Volatile.Write(ref opened, Stopwatch.GetTimestamp());
+        var load = new OutageLoad(node, Keys);
+        await Eventually.TrueAsync(() => load.Reads >= 1_000, "the callers are at work");
+        await StrikeAsync(fault, server, proxy);
+        await Eventually.TrueAsync(() => node.Cache.Snapshot().SharedState != SharedTierState.Closed, "the breaker opens");
+        load.Measure();
         double stall;
         using (var meter = StallMeter.Start())
         {
             await Task.Delay(Outage, CancellationToken.None);
-            await RedisNode.Until(() => waits.Count >= 2_000, "enough was read to tell");
+            await Eventually.TrueAsync(() => load.Waits.Count >= 2_000, "enough was read to tell");
             stall = meter.Worst.TotalMilliseconds;
         }
 
-        double[] during = [.. waits.Order()];
+        double[] during = [.. load.Waits.Order()];
 
         // Both invalidations happen while nothing can be written there.
-        Interlocked.Increment(ref version);
+        load.Change();
         await node.Cache.RemoveByTagAsync("tag");
         await node.Cache.RemoveAsync("key0");
-        switch (fault)
-        {
-            case "kill":
-                await server.StartAsync();
-                break;
-            default:
-                proxy.ToServer.Stalled = false;
-                proxy.ToClient.Stalled = false;
-                proxy.ToClient.Delay = TimeSpan.Zero;
-                proxy.RefusesNew = false;
-                proxy.Heal();
-                break;
-        }
-
-        await RedisNode.Until(() => node.Cache.Snapshot() is { SharedState: SharedTierState.Closed, ReplaysPending: 0 }, "the breaker closes and all is made good");
+        await MendAsync(fault, server, proxy);
+        await Eventually.TrueAsync(() => node.Cache.Snapshot() is { SharedState: SharedTierState.Closed, ReplaysPending: 0 }, "the breaker closes and all is made good");
         for (int i = 0; i < Keys; i++)
         {
             Assert.Equal("v2", await node.GetAsync($"key{i}", () => "v2", ["tag"]));
         }
 
-        await stop.CancelAsync();
-        await Task.WhenAll(callers);
-        Assert.Empty(errors);
+        await load.StopAsync();
+        Assert.Empty(load.Errors);
         await using RedisNode fresh = await RedisNode.StartAsync(server.Endpoint, "f:");
         for (int i = 0; i < Keys; i++)
         {
@@ -150,9 +89,9 @@ public sealed class FaultTests
         Assert.Equal("2", await node.GetAsync("key", () => "2"));
         await server.StartAsync();
         await node.UntilUpAsync();
-        await RedisNode.Until(() => node.Cache.Snapshot() is { SharedState: SharedTierState.Closed, ReplaysPending: 0 }, "the shared tier is used");
+        await Eventually.TrueAsync(() => node.Cache.Snapshot() is { SharedState: SharedTierState.Closed, ReplaysPending: 0 }, "the shared tier is used");
         await node.GetAsync("other", () => "3");
-        await node.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+        await node.Cache.Writer.DrainAsync(Eventually.Patience);
         await using RedisNode second = await RedisNode.StartAsync(server.Endpoint, "d:");
         Assert.Equal("3", await second.GetAsync("other", () => "?"));
     }
@@ -166,16 +105,16 @@ public sealed class FaultTests
         await one.UntilUpAsync();
         await two.UntilUpAsync();
         await one.GetAsync("key", () => "1", ["tag"]);
-        await one.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+        await one.Cache.Writer.DrainAsync(Eventually.Patience);
         await two.GetAsync("key", () => "?", ["tag"]);
         await server.KillAsync();
         await server.StartAsync();
         await one.UntilUpAsync();
-        await RedisNode.Until(() => one.Cache.Snapshot().SharedState == SharedTierState.Closed, "closed");
+        await Eventually.TrueAsync(() => one.Cache.Snapshot().SharedState == SharedTierState.Closed, "closed");
         await one.Cache.RemoveByTagAsync("tag");
-        await RedisNode.Until(() => one.Cache.Snapshot().ReplaysPending == 0, "made good");
+        await Eventually.TrueAsync(() => one.Cache.Snapshot().ReplaysPending == 0, "made good");
         await two.UntilUpAsync();
-        await RedisNode.Until(() => two.Cache.TryGet<string>("key") is not { HasValue: true, IsStale: false }, "the other node distrusts");
+        await Eventually.TrueAsync(() => two.Cache.TryGet<string>("key") is not { HasValue: true, IsStale: false }, "the other node distrusts");
         Assert.Equal("2", await two.GetAsync("key", () => "2", ["tag"]));
         Assert.Equal("2", await one.GetAsync("key", () => "2", ["tag"]));
     }
@@ -192,7 +131,7 @@ public sealed class FaultTests
         await one.UntilUpAsync();
         await two.UntilUpAsync();
         await one.GetAsync("key", () => "1", ["tag"]);
-        await one.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+        await one.Cache.Writer.DrainAsync(Eventually.Patience);
         Assert.Equal("1", await two.GetAsync("key", () => "1", ["tag"]));
         await using (var connection = new RedisConnection(new RedisOptions { Configuration = server.Endpoint }))
         {
@@ -202,11 +141,11 @@ public sealed class FaultTests
         await one.Cache.RemoveByTagAsync("tag");
         await server.KillAsync();
         await server.StartAsync();
-        await RedisNode.Until(() => one.Cache.Upkeep.Link!.IsUp && two.Cache.Upkeep.Link!.IsUp, "both hear again");
-        await RedisNode.Until(() => one.Cache.Snapshot() is { SharedState: SharedTierState.Closed, ReplaysPending: 0 }, "made good");
+        await Eventually.TrueAsync(() => one.Cache.Upkeep.Link!.IsUp && two.Cache.Upkeep.Link!.IsUp, "both hear again");
+        await Eventually.TrueAsync(() => one.Cache.Snapshot() is { SharedState: SharedTierState.Closed, ReplaysPending: 0 }, "made good");
         Assert.Equal("2", await one.GetAsync("key", () => "2", ["tag"]));
-        await RedisNode.Until(async () => await two.GetAsync("key", () => "2", ["tag"]) == "2", "the other node has found out");
-        await one.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+        await Eventually.TrueAsync(async () => await two.GetAsync("key", () => "2", ["tag"]) == "2", "the other node has found out");
+        await one.Cache.Writer.DrainAsync(Eventually.Patience);
         await using RedisNode fresh = await RedisNode.StartAsync(server.Endpoint, "o:");
         Assert.Equal("2", await fresh.GetAsync("key", () => "2", ["tag"]));
     }
@@ -218,21 +157,24 @@ public sealed class FaultTests
         await using ChaosProxy proxy = ChaosProxy.Start(server);
         await using RedisNode one = await RedisNode.StartAsync(server.Endpoint, "m:");
         await using RedisNode two = await RedisNode.StartAsync(proxy.Endpoint, "m:", RedisNode.Impatient);
+        await using RedisNode witness = await RedisNode.StartAsync(server.Endpoint, "m:");
         await one.UntilUpAsync();
         await two.UntilUpAsync();
+        await witness.UntilUpAsync();
         await one.GetAsync("key", () => "1");
         await one.GetAsync("same", () => "same");
-        await one.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+        await one.Cache.Writer.DrainAsync(Eventually.Patience);
         Assert.Equal("1", await two.GetAsync("key", () => "?"));
         Assert.Equal("same", await two.GetAsync("same", () => "?"));
+        Assert.Equal("1", await witness.GetAsync("key", () => "?"));
         proxy.RefusesNew = true;
         proxy.Cut();
         await one.Cache.SetAsync("key", "2");
-        await Task.Delay(50, CancellationToken.None);
+        await Eventually.TrueAsync(() => witness.Cache.TryGet<string>("key") is not { HasValue: true, IsStale: false }, "the message has gone by");
+        long distrusted = two.Cache.Snapshot().Distrusted;
         proxy.RefusesNew = false;
         proxy.Heal();
-        long distrusted = two.Cache.Snapshot().Distrusted;
-        await RedisNode.Until(() => two.Cache.Upkeep.Link!.IsUp && two.Cache.Snapshot().Distrusted > distrusted && two.Cache.Snapshot().SharedState == SharedTierState.Closed, "the node hears again");
+        await Eventually.TrueAsync(() => two.Cache.Upkeep.Link!.IsUp && two.Cache.Snapshot().Distrusted > distrusted && two.Cache.Snapshot().SharedState == SharedTierState.Closed, "the node hears again");
         Assert.Equal("2", await two.GetAsync("key", () => "?"));
 
         // What did not change is compared and kept, not loaded anew.
@@ -249,7 +191,7 @@ public sealed class FaultTests
         await one.UntilUpAsync();
         await two.UntilUpAsync();
         await one.GetAsync("key", () => "1", ["tag"]);
-        await one.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+        await one.Cache.Writer.DrainAsync(Eventually.Patience);
         Assert.Equal("1", await two.GetAsync("key", () => "?", ["tag"]));
         await one.Cache.ExpireAsync("key");
         await one.Cache.SetAsync("key", "2");
@@ -257,7 +199,7 @@ public sealed class FaultTests
         await one.Cache.RemoveByTagAsync("tag");
         await one.Cache.ExpireByTagAsync("tag");
         await one.Cache.ClearAsync();
-        await RedisNode.Until(() => two.Cache.TryGet<string>("key") is not { HasValue: true }, "heard");
+        await Eventually.TrueAsync(() => two.Cache.TryGet<string>("key") is not { HasValue: true }, "heard");
         Assert.Equal("3", await two.GetAsync("key", () => "3", ["tag"]));
         Assert.Empty(one.Failures);
         Assert.Empty(two.Failures);
@@ -284,5 +226,41 @@ public sealed class FaultTests
         await node.Degradation.OverrideAsync(Feature.Declare("redis-acl"), FeatureState.Off, "a test", "the test");
         Assert.Empty(node.Logs.WithId(4012));
         Assert.Empty(node.Logs.WithId(4013));
+    }
+
+    private static async Task StrikeAsync(string fault, RedisServer server, ChaosProxy proxy)
+    {
+        switch (fault)
+        {
+            case "kill":
+                await server.KillAsync();
+                break;
+            case "stall":
+                proxy.ToServer.Stalled = true;
+                proxy.ToClient.Stalled = true;
+                break;
+            case "cut":
+                proxy.RefusesNew = true;
+                proxy.Cut();
+                break;
+            case "slow":
+                proxy.ToClient.Delay = TimeSpan.FromSeconds(2);
+                break;
+        }
+    }
+
+    private static async Task MendAsync(string fault, RedisServer server, ChaosProxy proxy)
+    {
+        if (fault == "kill")
+        {
+            await server.StartAsync();
+            return;
+        }
+
+        proxy.ToServer.Stalled = false;
+        proxy.ToClient.Stalled = false;
+        proxy.ToClient.Delay = TimeSpan.Zero;
+        proxy.RefusesNew = false;
+        proxy.Heal();
     }
 }

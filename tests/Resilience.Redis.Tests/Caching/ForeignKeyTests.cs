@@ -26,7 +26,7 @@ public sealed class ForeignKeyTests(SharedRedis shared)
         Assert.Equal(versions, await tier.ReadVersionsAsync(names, [default, default], default));
         foreach (string name in names)
         {
-            await RedisNode.Until(async () => await database.KeyTimeToLiveAsync(_prefix + "version:" + name).OnPool() > TimeSpan.FromDays(29), "the version is kept from its last use on");
+            await Eventually.TrueAsync(async () => await database.KeyTimeToLiveAsync(_prefix + "version:" + name).OnPool() > TimeSpan.FromDays(29), "the version is kept from its last use on");
         }
     }
 
@@ -55,7 +55,7 @@ public sealed class ForeignKeyTests(SharedRedis shared)
     {
         await using RedisNode node = await RedisNode.StartAsync((await shared.GetAsync()).Endpoint, _prefix);
         (RedisSharedTier tier, IDatabase database) = await OpenAsync();
-        await RedisNode.Until(() => node.Cache.Snapshot().Distrusted > 0, "the node hears, and doubts what it had before");
+        await Eventually.TrueAsync(() => node.Cache.Snapshot().Distrusted > 0, "the node hears, and doubts what it had before");
         await node.GetAsync("warm", () => "x");
         await OverwriteAsync(database, _prefix + "{v1:Default:key}", null);
         Assert.Equal("value", await node.GetAsync("key", () => "value"));

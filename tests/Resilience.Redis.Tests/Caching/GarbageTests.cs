@@ -46,7 +46,7 @@ public sealed class GarbageTests(SharedRedis shared)
             await multiplexer.GetDatabase().KeyDeleteAsync(key).OnPool();
         }
 
-        await RedisNode.Until(() => writer.Cache.Upkeep.Link!.IsUp && reader.Cache.Upkeep.Link!.IsUp, "both nodes hear again");
+        await Eventually.TrueAsync(() => writer.Cache.Upkeep.Link!.IsUp && reader.Cache.Upkeep.Link!.IsUp, "both nodes hear again");
         await WellAgainAsync(writer, reader);
     }
 
@@ -59,7 +59,7 @@ public sealed class GarbageTests(SharedRedis shared)
         {
             Assert.True(Environment.TickCount64 < end, "after 60 s nothing comes from Redis");
             Assert.Equal("value", await writer.GetAsync($"fresh{i}", static () => "value"));
-            await writer.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+            await writer.Cache.Writer.DrainAsync(Eventually.Patience);
             Assert.Equal("value", await reader.GetAsync($"fresh{i}", static () => "value"));
         }
     }

@@ -25,7 +25,7 @@ public sealed class RedisClusterConformance : SharedTierConformance, IAsyncLifet
         await using var connection = new RedisConnection(new RedisOptions { Configuration = _server.Endpoint });
         StackExchange.Redis.IDatabase database = (await connection.GetAsync()).GetDatabase();
         await database.ExecuteAsync("CLUSTER", "ADDSLOTSRANGE", "0", "16383").OnPool();
-        await RedisNode.Until(async () => (await database.ExecuteAsync("CLUSTER", "INFO").OnPool()).ToString()!.Contains("cluster_state:ok", StringComparison.Ordinal), "the cluster is up");
+        await Eventually.TrueAsync(async () => (await database.ExecuteAsync("CLUSTER", "INFO").OnPool()).ToString()!.Contains("cluster_state:ok", StringComparison.Ordinal), "the cluster is up");
     }
 
     public async ValueTask DisposeAsync()

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Resilience.Caching;
+using Resilience.TestKit;
 
 namespace Resilience.Redis.Tests.Caching;
 
@@ -67,20 +68,7 @@ internal sealed class RedisNode : IAsyncDisposable
     }
 
     /// <summary>Waits until the node hears of others' changes.</summary>
-    public Task UntilUpAsync() => Until(() => Cache.Upkeep.Link!.IsUp, "the node hears");
-
-    public static Task Until(Func<bool> condition, string what) => Until(() => Task.FromResult(condition()), what);
-
-    public static async Task Until(Func<Task<bool>> condition, string what)
-    {
-        // Generous: on a busy machine the tests of a whole solution run beside this one.
-        long end = Environment.TickCount64 + 60_000;
-        while (!await condition())
-        {
-            Assert.True(Environment.TickCount64 < end, $"Waited 60 s in vain until {what}.");
-            await Task.Delay(5);
-        }
-    }
+    public Task UntilUpAsync() => Eventually.TrueAsync(() => Cache.Upkeep.Link!.IsUp, "the node hears");
 
     public ValueTask<string> GetAsync(string key, Func<string> source, string[]? tags = null) =>
         Cache.GetOrCreateAsync(key, source, static (make, _) => new ValueTask<string>(make()), tags: tags);

@@ -17,7 +17,7 @@ public sealed class TwoNodeTests(SharedRedis redis)
         await using (two)
         {
             Assert.Equal("value", await one.GetAsync("key", () => "value", ["tag"]));
-            await one.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+            await one.Cache.Writer.DrainAsync(Eventually.Patience);
             Assert.Equal("value", await two.GetAsync("key", () => "other", ["tag"]));
             Assert.Equal(1, two.Cache.Snapshot().SharedHits);
             Assert.Equal(0, two.Cache.Snapshot().SourceLoads);
@@ -37,7 +37,7 @@ public sealed class TwoNodeTests(SharedRedis redis)
         await using (two)
         {
             await one.GetAsync("key", () => "old", ["tag"]);
-            await one.Cache.Writer.DrainAsync(TimeSpan.FromSeconds(5));
+            await one.Cache.Writer.DrainAsync(Eventually.Patience);
             Assert.Equal("old", await two.GetAsync("key", () => "?", ["tag"]));
             Task change = how switch
             {
@@ -48,7 +48,7 @@ public sealed class TwoNodeTests(SharedRedis redis)
                 _ => one.Cache.ClearAsync().AsTask(),
             };
             await change;
-            await RedisNode.Until(() => two.Cache.TryGet<string>("key") is not { HasValue: true, IsStale: false }, "the other node has dropped its copy");
+            await Eventually.TrueAsync(() => two.Cache.TryGet<string>("key") is not { HasValue: true, IsStale: false }, "the other node has dropped its copy");
             Assert.Equal("new", await two.GetAsync("key", () => "new", ["tag"]));
         }
     }

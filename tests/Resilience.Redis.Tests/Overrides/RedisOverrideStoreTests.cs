@@ -30,7 +30,7 @@ public sealed class RedisOverrideStoreTests : IAsyncLifetime
         // Connected first: a connection that takes its time is no answer within the store's timeout.
         foreach (RedisConnection connection in (RedisConnection[])[_connection, _proxied])
         {
-            await RedisNode.Until(async () => await connection.TryPingAsync(TimeSpan.FromSeconds(10)) is not null, "Redis answers");
+            await Eventually.TrueAsync(async () => await connection.TryPingAsync(TimeSpan.FromSeconds(10)) is not null, "Redis answers");
         }
     }
 
@@ -98,7 +98,7 @@ public sealed class RedisOverrideStoreTests : IAsyncLifetime
     {
         await using IAsyncEnumerator<OverrideCommand> heard = _two.WatchAsync(TestContext.Current.CancellationToken).GetAsyncEnumerator(TestContext.Current.CancellationToken);
         Task<bool> first = heard.MoveNextAsync().AsTask();
-        await RedisNode.Until(async () => (long)await EvalAsync("return redis.call('PUBLISH', ARGV[1], ARGV[2])", "channel:overrides", "forged") == 1, "it listens");
+        await Eventually.TrueAsync(async () => (long)await EvalAsync("return redis.call('PUBLISH', ARGV[1], ARGV[2])", "channel:overrides", "forged") == 1, "it listens");
         OverrideCommand kept = await _one.AppendAsync(Command("comments", FeatureState.Off), default);
         Assert.True(await first);
         Assert.Equal(kept, heard.Current);
@@ -109,7 +109,7 @@ public sealed class RedisOverrideStoreTests : IAsyncLifetime
     {
         await using IAsyncEnumerator<OverrideCommand> heard = _two.WatchAsync(TestContext.Current.CancellationToken).GetAsyncEnumerator(TestContext.Current.CancellationToken);
         Task<bool> next = heard.MoveNextAsync().AsTask();
-        await RedisNode.Until(async () => (long)await EvalAsync("return redis.call('PUBLISH', ARGV[1], '')", "channel:overrides") == 1, "it listens");
+        await Eventually.TrueAsync(async () => (long)await EvalAsync("return redis.call('PUBLISH', ARGV[1], '')", "channel:overrides") == 1, "it listens");
         _proxy.RefusesNew = true;
         _proxy.Cut();
         Assert.False(await next);
@@ -117,7 +117,7 @@ public sealed class RedisOverrideStoreTests : IAsyncLifetime
         await Assert.ThrowsAnyAsync<Exception>(async () => await _two.LoadAsync(default));
         _proxy.RefusesNew = false;
         _proxy.Heal();
-        await RedisNode.Until(
+        await Eventually.TrueAsync(
             async () =>
             {
                 try

@@ -59,7 +59,7 @@ public sealed class SharedOverridesTests : IAsyncLifetime
         await _server.StartAsync();
         proxy.RefusesNew = false;
         proxy.Heal();
-        await RedisNode.Until(
+        await Eventually.TrueAsync(
             async () =>
             {
                 Assert.Equal(FeatureState.Off, one.Degradation.StateOf(Comments));
@@ -141,7 +141,7 @@ public sealed class SharedOverridesTests : IAsyncLifetime
 
                 // Whoever can write to Redis brings the signed command back, in its place and through the channel.
                 await database.HashSetAsync("o:overrides", Comments.Name.ToUpperInvariant(), old, When.Always, CommandFlags.None).OnPool();
-                await RedisNode.Until(
+                await Eventually.TrueAsync(
                     async () =>
                     {
                         await database.PublishAsync(new RedisChannel("o:channel:overrides", RedisChannel.PatternMode.Literal), old, CommandFlags.None).OnPool();
@@ -180,5 +180,5 @@ public sealed class SharedOverridesTests : IAsyncLifetime
     }
 
     private static Task UntilAsync(OverrideNode node, FeatureState state) =>
-        RedisNode.Until(() => node.Degradation.StateOf(Comments) == state, $"the node has it {state}");
+        Eventually.TrueAsync(() => node.Degradation.StateOf(Comments) == state, $"the node has it {state}");
 }

@@ -53,12 +53,12 @@ public sealed class RedisPermitLedgerTests(SharedRedis redis)
     public async Task Fleet_ThreeNodesUnderLoad_GetsItsRateAndNoMore(int maxLease)
     {
         RedisServer server = await redis.GetAsync();
-        var options = new RedisRateLimiterOptions { PermitsPerSecond = 400, Burst = 60, MaxLease = maxLease, Timeout = TimeSpan.FromSeconds(30) };
+        var options = new RedisRateLimiterOptions { PermitsPerSecond = 400, Burst = 60, MaxLease = maxLease, Timeout = TimeSpan.FromSeconds(10) };
         await using var connections = new Disposables<RedisConnection>(3, _ => new RedisConnection(new RedisOptions { Configuration = server.Endpoint, KeyPrefix = _prefix }));
         await using var nodes = new Disposables<RedisRateLimiter>(3, i => new RedisRateLimiter(connections[i], "law", options));
         for (int i = 0; i < 3; i++)
         {
-            Assert.NotNull(await connections[i].TryPingAsync(options.Timeout));
+            Assert.NotNull(await connections[i].TryPingAsync(Eventually.Patience));
         }
 
         // That the fleet gets no more than its rate holds always; that it gets it can be seen only while the machine runs: one window in which it did is enough.
@@ -138,13 +138,13 @@ public sealed class RedisPermitLedgerTests(SharedRedis redis)
 
         await UntilAsync(limiter, isAway: false);
         long byFleet = limiter.Count().Granted;
-        await RedisNode.Until(async () => (await limiter.AcquireAsync()).IsAcquired && limiter.Count().Granted > byFleet, "the fleet grants again");
+        await Eventually.TrueAsync(async () => (await limiter.AcquireAsync()).IsAcquired && limiter.Count().Granted > byFleet, "the fleet grants again");
     }
 
     private async Task<RedisConnection> ConnectAsync() => new(new RedisOptions { Configuration = (await redis.GetAsync()).Endpoint, KeyPrefix = _prefix });
 
     private static Task UntilAsync(RedisRateLimiter limiter, bool isAway) =>
-        RedisNode.Until(
+        Eventually.TrueAsync(
             async () =>
             {
                 await limiter.AcquireAsync();

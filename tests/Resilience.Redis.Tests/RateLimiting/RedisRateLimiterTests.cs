@@ -99,7 +99,7 @@ public sealed class RedisRateLimiterTests : IAsyncDisposable
         var held = new TaskCompletionSource<PermitGrant>(TaskCreationOptions.RunContinuationsAsynchronously);
         _ledger.Answer = (_, _) => held.Task;
         Task<RateLimitLease> first = Limiter.AcquireAsync().AsTask();
-        await RedisNode.Until(() => !_ledger.Questions.IsEmpty, "the first is asked for");
+        await Eventually.TrueAsync(() => !_ledger.Questions.IsEmpty, "the first is asked for");
         Task<RateLimitLease>[] others = [.. Enumerable.Range(0, 10).Select(_ => Limiter.AcquireAsync(2).AsTask())];
         Assert.Equal(11, Limiter.GetStatistics()!.CurrentQueuedCount);
         _ledger.Answer = (_, _) => Task.FromResult(new PermitGrant(9, TimeSpan.FromMilliseconds(70), 3));
@@ -152,7 +152,7 @@ public sealed class RedisRateLimiterTests : IAsyncDisposable
         _ledger.Answer = (_, most) => Task.FromResult(new PermitGrant(most, TimeSpan.Zero, 4));
         _time.Advance(TimeSpan.FromSeconds(2));
         await Limiter.AcquireAsync();
-        await RedisNode.Until(() => !Limiter.IsAway, "it is back");
+        await Eventually.TrueAsync(() => !Limiter.IsAway, "it is back");
         Assert.True((await Limiter.AcquireAsync()).IsAcquired);
         await _logs.WaitForAsync(entry => entry.Id.Id == 7001);
         Assert.Single(_logs.WithId(7001));
@@ -183,7 +183,7 @@ public sealed class RedisRateLimiterTests : IAsyncDisposable
         _ledger.Answer = (_, _) => held.Task;
         using var gone = new CancellationTokenSource();
         Task<RateLimitLease> cancelled = Limiter.AcquireAsync(1, gone.Token).AsTask();
-        await RedisNode.Until(() => !_ledger.Questions.IsEmpty, "it is asked for");
+        await Eventually.TrueAsync(() => !_ledger.Questions.IsEmpty, "it is asked for");
         await gone.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cancelled);
         held.SetResult(new PermitGrant(1, TimeSpan.Zero, 1));
@@ -210,7 +210,7 @@ public sealed class RedisRateLimiterTests : IAsyncDisposable
     public async Task Attempt_NothingAtHand_RefusesAndAsksInTheBackground()
     {
         Assert.False(Limiter.AttemptAcquire(3).IsAcquired);
-        await RedisNode.Until(() => Limiter.GetStatistics()!.CurrentAvailablePermits == 3, "the permits have come");
+        await Eventually.TrueAsync(() => Limiter.GetStatistics()!.CurrentAvailablePermits == 3, "the permits have come");
         Assert.True(Limiter.AttemptAcquire(3).IsAcquired);
     }
 
@@ -263,5 +263,5 @@ public sealed class RedisRateLimiterTests : IAsyncDisposable
     }
 
     /// <summary>Waits until no question is under way.</summary>
-    private Task SettledAsync() => RedisNode.Until(() => !Limiter.IsAsking, "the answer is in");
+    private Task SettledAsync() => Eventually.TrueAsync(() => !Limiter.IsAsking, "the answer is in");
 }

@@ -27,7 +27,7 @@ public sealed class RegistrationTests(SharedRedis redis)
 
         // Connected first: a connection that takes its time is no answer within the limit's timeout, and then the node's share decides.
         var connection = services.GetRequiredService<RedisConnection>();
-        await RedisNode.Until(async () => await connection.TryPingAsync(TimeSpan.FromSeconds(10)) is not null, "Redis answers");
+        await Eventually.TrueAsync(async () => await connection.TryPingAsync(TimeSpan.FromSeconds(10)) is not null, "Redis answers");
         using var metrics = new MetricCollector("Resilience.Redis", services.GetRequiredService<IMeterFactory>());
         bool[] granted = await Task.WhenAll(Enumerable.Range(0, 4).Select(async _ => (await limiter.AcquireAsync()).IsAcquired));
         Assert.Equal(3, granted.Count(isGranted => isGranted));

@@ -154,7 +154,7 @@ public sealed class ChaosProxy : IAsyncDisposable
 
     /// <summary>Waits until that many connections have been taken since the start.</summary>
     /// <param name="atLeast">How many.</param>
-    /// <param name="timeout">How long to wait; ten seconds by default.</param>
+    /// <param name="timeout">How long to wait; <see cref="Eventually.Patience"/> by default.</param>
     /// <exception cref="TimeoutException">They did not come in time.</exception>
     public Task WaitForAcceptedAsync(int atLeast, TimeSpan? timeout = null)
     {
@@ -167,7 +167,7 @@ public sealed class ChaosProxy : IAsyncDisposable
 
             var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             _waiters.Add((atLeast, reached));
-            return reached.Task.WaitAsync(timeout ?? TimeSpan.FromSeconds(10));
+            return reached.Task.WaitAsync(timeout ?? Eventually.Patience);
         }
     }
 

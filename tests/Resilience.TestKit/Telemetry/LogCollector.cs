@@ -34,7 +34,7 @@ public sealed class LogCollector : ILoggerProvider, ISupportExternalScope
 
     /// <summary>The first entry that fits, waiting for it if need be.</summary>
     /// <param name="wanted">Whether an entry is the one; called under a lock, so it must be quick and must not log.</param>
-    /// <param name="timeout">How long to wait; ten seconds by default.</param>
+    /// <param name="timeout">How long to wait; <see cref="Eventually.Patience"/> by default.</param>
     /// <exception cref="TimeoutException">None came in time.</exception>
     public async Task<LogEntry> WaitForAsync(Func<LogEntry, bool> wanted, TimeSpan? timeout = null)
     {
@@ -50,7 +50,7 @@ public sealed class LogCollector : ILoggerProvider, ISupportExternalScope
             _waiters.Add((wanted, seen));
         }
 
-        TimeSpan limit = timeout ?? TimeSpan.FromSeconds(10);
+        TimeSpan limit = timeout ?? Eventually.Patience;
         try
         {
             return await seen.Task.WaitAsync(limit);

@@ -101,7 +101,7 @@ public sealed class ManualTimeProvider : TimeProvider
     /// Waits until that many timers are armed: how a test knows that the code under test has come to its wait before it advances.
     /// </summary>
     /// <param name="atLeast">How many; one by default.</param>
-    /// <param name="timeout">How long to wait in real time; ten seconds by default.</param>
+    /// <param name="timeout">How long to wait in real time; <see cref="Eventually.Patience"/> by default.</param>
     /// <exception cref="TimeoutException">They were not armed in time.</exception>
     public async Task WaitForTimersAsync(int atLeast = 1, TimeSpan? timeout = null)
     {
@@ -118,7 +118,7 @@ public sealed class ManualTimeProvider : TimeProvider
             reached = source.Task;
         }
 
-        TimeSpan limit = timeout ?? TimeSpan.FromSeconds(10);
+        TimeSpan limit = timeout ?? Eventually.Patience;
         try
         {
             await reached.WaitAsync(limit);

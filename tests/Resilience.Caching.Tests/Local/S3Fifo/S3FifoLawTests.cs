@@ -6,7 +6,7 @@ using Resilience.Caching.Local.S3Fifo;
 
 namespace Resilience.Caching.Tests.Local.S3Fifo;
 
-/// <summary>What the queue, the ghost and the policy promise, each by itself and on one thread.</summary>
+/// <summary>What the queue and the policy promise, each by itself and on one thread.</summary>
 public sealed class S3FifoLawTests
 {
     [Fact]
@@ -186,6 +186,22 @@ public sealed class S3FifoLawTests
     }
 
     [Fact]
+    public void Evict_EverybodyOnProbationWasUsed_ProvesABoundedNumberAndTakesTheNext()
+    {
+        var subject = new Subject(1_000);
+        for (int key = 0; key < 1_000; key++)
+        {
+            subject.Put(key, 1);
+            subject.Node(key)!.Frequency = 2;
+        }
+
+        subject.Put(5_000, 1);
+        Assert.Equal(S3FifoPolicy.MaxSteps, subject.Policy.Main.Count);
+        Assert.False(subject.Has(S3FifoPolicy.MaxSteps)); // the first who had not had his turn
+        Assert.Equal(1, subject.Policy.Evictions);
+    }
+
+    [Fact]
     public void Evict_MuchAtOnce_IsBoundedACallAndGoesOnWithTheNext()
     {
         var subject = new Subject(1_000);
@@ -227,6 +243,17 @@ public sealed class S3FifoLawTests
         subject.Put(51, 10);
         Assert.True(subject.Has(51)); // exactly everything fits
         Assert.Equal((1, 10), (subject.Policy.Count, subject.Policy.Weight));
+        subject.Put(51, 9);
+        subject.Put(51, 10); // and fits where it stands
+        Assert.True(subject.Has(51));
+    }
+
+    [Fact]
+    public void Ghost_GrowsWithMain()
+    {
+        Subject subject = AllProven(1_000);
+        subject.Put(5_000, 1);
+        Assert.True(subject.Policy.GhostCapacity >= 999 * 1.5 / 0.75); // looks back one and a half mains, three quarters full
     }
 
     [Fact]
@@ -312,165 +339,51 @@ public sealed class S3FifoLawTests
         Assert.True(subject.Policy.Sweep(50, steps: 16));
     }
 
+    [Fact]
+    public void Sweep_NobodyOnProbation_BeginsWithMain()
+    {
+        Subject subject = AllProven(10);
+        subject.Node(3)!.Value!.DeadAt = 50;
+        Assert.True(subject.Policy.Sweep(50, steps: 10));
+        Assert.Equal(9, subject.Policy.Count);
+    }
+
+    [Fact]
+    public void Sweep_RemovedButNotYetTakenOut_TakesItOut()
+    {
+        Subject subject = AllProven(10);
+        Assert.True(subject.Table.Remove(subject.Node(3)!)); // another thread has removed it and not told the policy yet
+        Assert.True(subject.Policy.Sweep(0, steps: 10));
+        Assert.Equal((9, 9), (subject.Policy.Count, subject.Policy.Weight));
+    }
+
+    /// <summary>Three on probation, then ten in main. Whoever the sweep stands on is taken out; it goes on with the next, and looks at nobody twice.</summary>
     [Theory]
-    [InlineData(1)]
-    [InlineData(10)]
-    [InlineData(1_000)]
-    public void Ghost_UnitWeights_RemembersForExactlyItsWindow(int window)
+    [InlineData(0, 12)] // at nobody yet: twelve are left
+    [InlineData(1, 11)] // within probation
+    [InlineData(2, 10)] // at the head of probation: main's tail is next
+    [InlineData(3, 9)]  // at main's tail
+    [InlineData(12, 12)] // at the end: the next round begins
+    public void Sweep_WhereItStandsIsTakenOut_GoesOnWithTheNext(int steps, int left)
     {
-        var ghost = new GhostTable(window, capacity: 4_096);
-        ghost.Add(Hash(0), 1);
-        for (int i = 1; i < window; i++)
+        Subject subject = AllProven(10);
+        for (int key = 100; key < 103; key++)
         {
-            ghost.Add(Hash(i), 1);
+            S3FifoNode node = subject.Table.Put(K(key), Hash(key), new Item(key), out _);
+            node.Weight = 1;
+            subject.Policy.Small.Add(node);
         }
 
-        GhostTable late = Copy(window);
-        Assert.True(ghost.Take(Hash(0)));  // window - 1 have passed since
-        Assert.False(ghost.Take(Hash(0))); // and is forgotten
-        late.Add(Hash(window), 1);
-        Assert.False(late.Take(Hash(0)));  // window have
-        Assert.True(late.Take(Hash(1)));
-
-        static GhostTable Copy(int window)
-        {
-            var copy = new GhostTable(window, capacity: 4_096);
-            for (int i = 0; i < window; i++)
-            {
-                copy.Add(Hash(i), 1);
-            }
-
-            return copy;
-        }
-    }
-
-    [Fact]
-    public void Ghost_Weights_AreWhatItsClockCounts()
-    {
-        var ghost = new GhostTable(window: 1_000_000, capacity: 100);
-        ghost.Add(1, 1);
-        ghost.Add(2, 499_000);
-        Assert.True(ghost.Take(1));
-        ghost.Add(1, 1);
-        ghost.Add(3, 999_000);
-        Assert.True(ghost.Take(1));
-        ghost.Add(1, 1);
-        ghost.Add(4, 1_001_000);
-        Assert.False(ghost.Take(1));
-        Assert.False(ghost.Take(99));
-    }
-
-    [Fact]
-    public void Ghost_AddedAgain_StandsOnceAndIsAsYoungAsTheLatest()
-    {
-        var ghost = new GhostTable(window: 10, capacity: 100);
-        ghost.Add(1, 1);
-        for (int i = 0; i < 8; i++)
-        {
-            ghost.Add(2, 1);
-        }
-
-        ghost.Add(1, 1);
-        for (int i = 0; i < 5; i++)
-        {
-            ghost.Add(2, 1);
-        }
-
-        Assert.True(ghost.Take(1)); // 5 have passed, not 14
-        Assert.False(ghost.Take(1));
-    }
-
-    [Fact]
-    public void Ghost_FullBucket_TheOldestGivesWay()
-    {
-        int[] together = [.. SameBucket(0x12345).Take(9)];
-        var ghost = new GhostTable(window: 1_000, capacity: 4_096);
-        foreach (int hash in together)
-        {
-            ghost.Add(hash, 1);
-        }
-
-        Assert.False(ghost.Take(together[0]));
-        Assert.All(together.Skip(1), hash => Assert.True(ghost.Take(hash)));
-    }
-
-    [Fact]
-    public void Ghost_FreedPlace_IsTakenBeforeAnybodyGivesWay()
-    {
-        int[] together = [.. SameBucket(0x12345).Take(9)];
-        var ghost = new GhostTable(window: 1_000, capacity: 4_096);
-        foreach (int hash in together.Take(8))
-        {
-            ghost.Add(hash, 1);
-        }
-
-        Assert.True(ghost.Take(together[3]));
-        ghost.Add(together[8], 1);
-        Assert.All(together.Where((_, i) => i != 3), hash => Assert.True(ghost.Take(hash)));
-    }
-
-    [Fact]
-    public void Ghost_HashOfZero_IsRememberedLikeAnyOther()
-    {
-        var ghost = new GhostTable(window: 10, capacity: 100);
-        Assert.False(ghost.Take(0));
-        ghost.Add(0, 1);
-        Assert.True(ghost.Take(0));
-        Assert.False(ghost.Take(0));
-    }
-
-    [Fact]
-    public void Ghost_Grows_KeepsWhatItKnewUntilThatHasAgedAndThenLetsTheOldTableGo()
-    {
-        var ghost = new GhostTable(window: 100, capacity: 8);
-        long capacity = ghost.Capacity;
-        Assert.Equal(16, capacity); // twice what was asked for, and never less than two buckets
-        Assert.Equal(0, ghost.Bytes); // nothing is taken before something is put in
-        ghost.Add(1, 1);
-        Assert.Equal(capacity * sizeof(ulong), ghost.Bytes);
-        ghost.EnsureCapacity((long)(capacity * 0.75));
-        Assert.Equal(capacity, ghost.Capacity); // three quarters are room enough
-        ghost.EnsureCapacity((long)(capacity * 0.75) + 1);
-        Assert.True(ghost.Capacity >= capacity + ((capacity * 0.75) + 1) / 0.75);
-        Assert.True(ghost.Take(1));
-
-        ghost.Add(2, 1);
-        ghost.EnsureCapacity(5_000);
-        long both = ghost.Capacity;
-        ghost.Add(3, 99);
-        Assert.Equal(both, ghost.Capacity);
-        Assert.True(ghost.Take(2)); // 99 have passed
-        ghost.Add(4, 2);
-        Assert.True(ghost.Capacity < both); // whatever was in the old table has aged
-        Assert.True(System.Numerics.BitOperations.IsPow2(ghost.Capacity));
-        Assert.InRange(ghost.Capacity, (long)(5_000 / 0.75), (long)(5_000 / 0.75 * 2) + 2);
-        Assert.InRange(ghost.Bytes, 1, ghost.Capacity * sizeof(ulong));
-    }
-
-    [Fact]
-    public void Ghost_ManyKeys_RemembersNearlyAllOfTheWindowAndNothingBeyondIt()
-    {
-        const int Window = 20_000;
-        var ghost = new GhostTable(Window, capacity: Window);
-        for (int i = 0; i < 3 * Window; i++)
-        {
-            ghost.Add(Hash(i), 1);
-        }
-
-        int within = Enumerable.Range(2 * Window, Window).Count(i => ghost.Take(Hash(i)));
-        Assert.InRange(within, (int)(Window * 0.97), Window);
-        Assert.All(Enumerable.Range(0, 2 * Window), i => Assert.False(ghost.Take(Hash(i))));
+        int[] order = [100, 101, 102, .. Enumerable.Range(0, 10)];
+        Assert.False(subject.Policy.Sweep(0, steps));
+        Assert.True(subject.Remove(order[steps]));
+        Assert.False(subject.Policy.Sweep(0, left - 1));
+        Assert.True(subject.Policy.Sweep(0, 1));
     }
 
     private static int Hash(int i) => KeyHash.Of(K(i));
 
     private static string K(int key) => key.ToString(CultureInfo.InvariantCulture);
-
-    /// <summary>Hashes that differ and fall into one bucket: the bucket is told by the middle bits of a product.</summary>
-    private static IEnumerable<int> SameBucket(int first) =>
-        Enumerable.Range(first, int.MaxValue - first).Where(hash => Bucket(hash) == Bucket(first));
-
-    private static uint Bucket(int hash) => (uint)(((uint)hash * 0x9E3779B97F4A7C15UL) >> 32) & 8_191 & ~7u;
 
     private static int IdOf(S3FifoNode node) => int.Parse(node.Key, CultureInfo.InvariantCulture);
 
