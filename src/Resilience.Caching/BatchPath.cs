@@ -80,25 +80,41 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
             return found;
         }
 
+        Task looking = LookToTheEndAsync(flights);
         try
         {
-            await loads.Shared.LookManyAsync(flights).AsTask().WaitAsync(limit, core.Time, cancellationToken).ConfigureAwait(false);
+            await looking.WaitAsync(limit, core.Time, cancellationToken).ConfigureAwait(false);
         }
-        catch (TimeoutException)
+        catch (Exception exception) when (!looking.IsFaulted)
         {
+            // Whoever has joined one of them waits on.
+            flights.ForEach(loads.Leave);
+            if (exception is not TimeoutException)
+            {
+                throw;
+            }
+
             // The request has no time left: what was found is what there is.
         }
-        finally
-        {
-            flights.ForEach(flight => flight.Finish());
-        }
 
-        foreach (Flight<T> flight in flights.Where(flight => flight.Origin == CacheOrigin.Shared))
+        foreach (Flight<T> flight in flights.Where(flight => flight is { IsAnswered: true, Origin: CacheOrigin.Shared }))
         {
             Take(found, flight, core.Policies.Look, null, isLeader: true);
         }
 
         return found;
+    }
+
+    private async Task LookToTheEndAsync<T>(List<Flight<T>> flights)
+    {
+        try
+        {
+            await loads.Shared.LookManyAsync(flights).ConfigureAwait(false);
+        }
+        finally
+        {
+            flights.ForEach(flight => flight.Finish());
+        }
     }
 
     /// <summary>Gets what the local tier did not have: loads what nobody loads, waits for the rest.</summary>

@@ -47,7 +47,8 @@ public sealed class CacheLoad<T>
 
     /// <summary>
     /// Tags for this entry, decided after the fact, in place of the call's; an empty collection for none. Unset, the call's hold, and after
-    /// <see cref="NotModified"/> those that the value had as well.
+    /// <see cref="NotModified"/> those that the value had as well. The first value with a tag that this node has not met before is kept in the
+    /// local tier alone.
     /// </summary>
     /// <exception cref="ArgumentException">There are more than 1,024, or one is empty, <c>*</c>, longer than 1,024 characters or no valid text.</exception>
     public IReadOnlyCollection<string>? Tags

@@ -68,7 +68,7 @@ public sealed class CacheOptions : ISettings
     public TimeSpan FailureExpiration { get; set; }
 
     /// <summary>How many factories of this cache may run at a time; further loads wait, within their load timeout.</summary>
-    /// <value>Default: 1,024. Range: 1 to 1,000,000.</value>
+    /// <value>Default: 1,024. Range: 1 to 1,000,000. At start.</value>
     [Range(1, 1_000_000)]
     public int MaxConcurrentLoads { get; set; } = 1024;
 

@@ -9,29 +9,37 @@ namespace Resilience.Caching;
 internal sealed class CacheUpkeep : IAsyncDisposable
 {
     private readonly CacheCore _core;
+    private readonly WritePath _writes;
     private readonly SharedWriter _writer;
+    private readonly IBackplane? _backplane;
     private readonly SharedProbe? _probe;
-    private readonly BackplaneLink? _link;
     private readonly IDisposable _settings;
     private readonly ITimer _sweep;
+    private readonly Lock _connecting = new(); // guards the writes of the fields below but the last
+    private volatile BackplaneLink? _link;
+    private volatile bool _isStarted;
+    private bool _isListening;
+    private bool _isDisposed;
     private volatile Exception? _lastFailure;
-    private int _isStarted;
 
     public CacheUpkeep(CacheCore core, WritePath writes, SharedWriter writer, IBackplane? backplane, LiveSettings<CacheOptions> settings)
     {
         _core = core;
+        _writes = writes;
         _writer = writer;
-        _settings = settings.OnChange(Apply);
+        _backplane = backplane;
         if (core.Shared is { } shared)
         {
             shared.Failed = exception => _lastFailure = exception;
             shared.StateChanged = OnSharedState;
             _probe = new SharedProbe(core);
-            if (backplane is not null && core.Settings.Shared is { Enabled: true, Backplane.Enabled: true })
-            {
-                _link = new BackplaneLink(core, writes, backplane) { Connected = _probe.Hasten };
-                writer.Announce = _link.Announcer.Announce;
-            }
+            Connect();
+        }
+
+        _settings = settings.OnChange(Apply);
+        while (!ReferenceEquals(core.Settings, settings.Current))
+        {
+            Apply(settings.Current); // They changed while the cache was being put together.
         }
 
         TimeSpan interval = core.Settings.Local.SweepInterval;
@@ -47,19 +55,25 @@ internal sealed class CacheUpkeep : IAsyncDisposable
     /// <summary>Connects, in the background, unless that was done.</summary>
     public void Start()
     {
-        if (_link is not null && Volatile.Read(ref _isStarted) == 0 && Interlocked.Exchange(ref _isStarted, 1) == 0)
+        if (!_isStarted)
         {
-            _link.Start();
+            _isStarted = true;
+            Connect();
         }
     }
 
     public async ValueTask DisposeAsync()
     {
         _settings.Dispose();
-        await _sweep.DisposeAsync().ConfigureAwait(false);
-        if (_link is not null)
+        lock (_connecting)
         {
-            await _link.DisposeAsync().ConfigureAwait(false);
+            _isDisposed = true;
+        }
+
+        await _sweep.DisposeAsync().ConfigureAwait(false);
+        if (_link is { } link)
+        {
+            await link.DisposeAsync().ConfigureAwait(false);
         }
 
         if (_probe is not null)
@@ -68,10 +82,35 @@ internal sealed class CacheUpkeep : IAsyncDisposable
         }
     }
 
+    /// <summary>Makes the channel once the settings ask for it, and listens once the cache is in use. It stays until the end, even if it is switched off again.</summary>
+    private void Connect()
+    {
+        lock (_connecting)
+        {
+            if (_isDisposed || _backplane is null || _probe is null || _core.Settings.Shared is not { Enabled: true, Backplane.Enabled: true })
+            {
+                return;
+            }
+
+            if (_link is null)
+            {
+                _link = new BackplaneLink(_core, _writes, _backplane) { Connected = _probe.Hasten };
+                _writer.Announce = _link.Announcer.Announce;
+            }
+
+            if (_isStarted && !_isListening)
+            {
+                _isListening = true;
+                _link.Start();
+            }
+        }
+    }
+
     private void Apply(CacheOptions settings)
     {
         _core.Apply(settings);
-        _writer.StartReplay(); // The shared tier may have been switched on.
+        Connect(); // The shared tier may have been switched on.
+        _writer.StartReplay();
     }
 
     private void OnSharedState(bool isClosed)

@@ -179,7 +179,7 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
 
         if (now >= entry.ActAt)
         {
-            refresh = !Touch(key, entry, now, policy);
+            refresh = !Touch(key, entry, policy);
         }
 
         CountHit(key, entry, now);
@@ -333,16 +333,18 @@ internal sealed class ReadPath(CacheCore core, LoadPath loads, AnswerWait waits)
 
     /// <summary>Renews a sliding copy.</summary>
     /// <returns>Whether that was all there was to do.</returns>
-    private bool Touch<T>(string key, LocalEntry<T> entry, long now, EntryPolicy policy)
+    private bool Touch<T>(string key, LocalEntry<T> entry, EntryPolicy policy)
     {
         if (entry.Extras is not { Sliding: > 0 } extras)
         {
             return false;
         }
 
+        long now;
         lock (core.Stripes[key].Lock)
         {
-            // Whoever expired it in the meantime is not to be overruled.
+            // Whoever expired it in the meantime, by a later reading of the clock than the reader's, is not to be overruled.
+            now = core.Clock.Milliseconds;
             if (now < entry.ExpiresAt)
             {
                 entry.ExpiresAt = Math.Min(extras.SlidingEnd, now + extras.Sliding);

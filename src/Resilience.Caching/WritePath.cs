@@ -78,9 +78,10 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
         lock (stripe.Lock)
         {
             stripe.DoomUnderLock(key, isRemoval: true);
-            if (policy.WritesLocal && core.Local.Find(key) is { } current && !ReferenceEquals(current, made.Entry))
+            if (core.Local.Find(key) is { } current && !ReferenceEquals(current, made.Entry))
             {
-                // Another write of the key ran at the same time: which of them the shared tier took last, only it knows.
+                // A read that found the older value there, or another write that ran at the same time: which of the two the shared tier
+                // took last, only it knows.
                 core.Local.Remove(key);
             }
         }
@@ -109,7 +110,7 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
         core.Statistics.Add(CacheCount.Invalidation);
         core.Events.Raise(CacheEventKind.TagInvalidated, default, name);
         TagState tag = name == Invalidations.NamespaceTag ? core.Invalidations.Namespace : core.Invalidations.Tags.Get(name);
-        tag.Invalidate(core.Invalidations.Count.Next(), isRemoval);
+        tag.Invalidate(core.Invalidations.Count, isRemoval);
         if (ReferenceEquals(tag, core.Invalidations.Namespace) && isRemoval)
         {
             // The number has hidden the entries already; this gives their memory back.
@@ -122,7 +123,7 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
         }
 
         await writer.RaiseAsync(tag, isRemoval).ConfigureAwait(false);
-        tag.Invalidate(core.Invalidations.Count.Next(), isRemoval);
+        tag.Invalidate(core.Invalidations.Count, isRemoval);
     }
 
     /// <summary>Takes in what another node announced of a key.</summary>
@@ -134,7 +135,8 @@ internal sealed class WritePath(CacheCore core, SharedWriter writer)
         {
             if (core.Local.Find(key) is { } entry && entry.Version == version && version != 0)
             {
-                // The very value that was announced: read from the shared tier before the news came.
+                // The very value that was announced: read from the shared tier before the news came. Another flight may have read the one before it.
+                stripe.DoomUnderLock(key, isRemoval: false);
                 return;
             }
         }

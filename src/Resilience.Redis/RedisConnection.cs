@@ -92,9 +92,9 @@ public sealed class RedisConnection : IAsyncDisposable
                 await multiplexer.CloseAsync(allowCommandsToComplete: false).OnPool();
                 multiplexer.Dispose();
             }
-            catch (RedisException)
+            catch (Exception)
             {
-                // It never connected: there is nothing to close.
+                // It never connected, or was never told how to: there is nothing to close.
             }
         }
     }

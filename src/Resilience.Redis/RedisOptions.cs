@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using Resilience.Settings;
+using StackExchange.Redis;
 
 namespace Resilience.Redis;
 
@@ -45,6 +46,19 @@ public sealed class RedisOptions : ISettings
         if (KeyPrefix.AsSpan().IndexOfAny('{', '}') >= 0)
         {
             problems.Add(nameof(KeyPrefix), KeyPrefix, "must not contain braces: they decide on which node of a cluster a key lives");
+        }
+
+        if (!string.IsNullOrWhiteSpace(Configuration))
+        {
+            try
+            {
+                ConfigurationOptions.Parse(Configuration);
+            }
+            catch (Exception)
+            {
+                // Neither the text nor what the client says of it: both may hold the secret.
+                problems.Add(nameof(Configuration), null, "cannot be read: it must be of StackExchange.Redis' form, such as host:6379,password=…,ssl=true");
+            }
         }
     }
 }

@@ -1,12 +1,15 @@
 namespace Resilience.Redis;
 
 /// <summary>The Lua scripts. Each touches only keys of one hash slot, all of them declared.</summary>
+/// <remarks>What stands under a key and is nothing of ours, of another type or no such text, counts as nothing and is written over: it heals.</remarks>
 internal static class RedisScript
 {
     /// <summary>Writes a value while the stored version is the expected one and no newer lease was given. KEYS: value, fence. ARGV: version, value, milliseconds, fence.</summary>
     public const string CompareAndSet =
         """
-        if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
+        local head = redis.pcall('GETRANGE', KEYS[1], 0, 8)
+        head = type(head) == 'string' and #head == 9 and string.sub(head, 1, 8) or ''
+        if head ~= ARGV[1] then return 0 end
         if ARGV[4] ~= '0' and redis.call('GET', KEYS[2]) ~= ARGV[4] then return 0 end
         redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
         return 1
@@ -15,7 +18,8 @@ internal static class RedisScript
     /// <summary>Marks a value as expired, or leaves a tombstone where there is none. KEYS: value. ARGV: envelope of an expired value, tombstone, milliseconds.</summary>
     public const string Expire =
         """
-        if redis.call('STRLEN', KEYS[1]) > 9 then
+        local length = redis.pcall('STRLEN', KEYS[1])
+        if type(length) == 'number' and length > 9 then
           redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
         else
           redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
@@ -29,11 +33,12 @@ internal static class RedisScript
     /// </summary>
     private const string KnownVersion =
         """
-        local stored = redis.call('GET', KEYS[1])
+        local stored = redis.pcall('GET', KEYS[1])
         local known, removed = tonumber(ARGV[1]), tonumber(ARGV[2])
-        local l, r
-        if stored then
-          local a, b = string.match(stored, '^(%d+) (%d+)$')
+        local l, r, a, b
+        if type(stored) == 'string' then a, b = string.match(stored, '^(%d+) (%d+)$') end
+        local there = a and tonumber(a) < 9e15 and tonumber(b) <= tonumber(a)
+        if there then
           l, r = math.max(tonumber(a), known), math.max(tonumber(b), removed)
         else
           local t = redis.call('TIME')
@@ -56,7 +61,7 @@ internal static class RedisScript
     /// <summary>Raises a version; one that was missing is high enough. KEYS: version. ARGV: known latest, known removed, milliseconds, 1 for a removal.</summary>
     public const string RaiseVersion = KnownVersion +
         """
-        if stored then
+        if there then
           l = l + 1
           if ARGV[4] == '1' then r = l end
         end
@@ -66,8 +71,8 @@ internal static class RedisScript
     /// <summary>Sends a message with the channel's next number in front. KEYS: counter. ARGV: channel, body, milliseconds.</summary>
     public const string Publish =
         """
-        local n = redis.call('INCR', KEYS[1])
-        if n == 1 then
+        local n = redis.pcall('INCR', KEYS[1])
+        if type(n) ~= 'number' or n == 1 then
           local t = redis.call('TIME')
           n = t[1] * 1000000 + t[2]
           redis.call('SET', KEYS[1], string.format('%.0f', n))

@@ -14,10 +14,11 @@ internal sealed class Announcer(CacheCore core, IBackplane backplane, string cha
     /// <summary>For as long as this others may not know of a change after the channel is back, so it is short; an attempt costs a message.</summary>
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(250);
 
-    private readonly Lock _lock = new(); // guards _waiting, _isLost, _sending
+    private readonly Lock _lock = new(); // guards _waiting, _losses, _lossesSaid, _sending
     private readonly Dictionary<(bool IsTag, string Name), Change> _waiting = [];
     private readonly CancellationTokenSource _stopping = new();
-    private bool _isLost;
+    private long _losses; // how often too much has gathered
+    private long _lossesSaid;
     private Task _sending = Task.CompletedTask;
 
     /// <summary>How many wait.</summary>
@@ -44,7 +45,7 @@ internal sealed class Announcer(CacheCore core, IBackplane backplane, string cha
             }
             else
             {
-                _isLost = true;
+                _losses++;
                 _waiting.Clear();
             }
 
@@ -83,9 +84,9 @@ internal sealed class Announcer(CacheCore core, IBackplane backplane, string cha
             lock (_lock)
             {
                 batch = [.. _waiting.Values.Take(MaxBatch)];
-                if (_isLost)
+                if (_losses != _lossesSaid)
                 {
-                    batch = [new Change(ChangeKind.Lost, "", 0, default)];
+                    batch = [new Change(ChangeKind.Lost, "", _losses, default)];
                 }
 
                 if (batch.Count == 0)
@@ -119,7 +120,7 @@ internal sealed class Announcer(CacheCore core, IBackplane backplane, string cha
             {
                 if (change.Kind == ChangeKind.Lost)
                 {
-                    _isLost = false;
+                    _lossesSaid = change.Version; // of what was lost since it was sent nobody has been told
                     continue;
                 }
 

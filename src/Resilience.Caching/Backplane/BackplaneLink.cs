@@ -82,8 +82,7 @@ internal sealed class BackplaneLink : IAsyncDisposable
             {
                 _isConnectionLost = false;
                 _startsAnew = true;
-                Volatile.Write(ref _heardUpTo, -1);
-                IAsyncDisposable subscription = await _backplane.SubscribeAsync(_channel, OnMessage, OnConnection, _stopping.Token).WaitAsync(PatienceToSubscribe, _core.Time, _stopping.Token).ConfigureAwait(false);
+                IAsyncDisposable subscription = await SubscribeAsync().ConfigureAwait(false);
                 await using (subscription.ConfigureAwait(false))
                 {
                     await ProveAsync().ConfigureAwait(false);
@@ -110,9 +109,37 @@ internal sealed class BackplaneLink : IAsyncDisposable
         }
     }
 
+    /// <summary>Subscribes. A subscription that comes true only after patience has ended is given up again: it would be heard beside the next one for ever.</summary>
+    private async Task<IAsyncDisposable> SubscribeAsync()
+    {
+        Task<IAsyncDisposable> subscribing = _backplane.SubscribeAsync(_channel, OnMessage, OnConnection, _stopping.Token);
+        try
+        {
+            return await subscribing.WaitAsync(PatienceToSubscribe, _core.Time, _stopping.Token).ConfigureAwait(false);
+        }
+        catch
+        {
+            _ = GiveUpAsync(subscribing);
+            throw;
+        }
+    }
+
+    private static async Task GiveUpAsync(Task<IAsyncDisposable> subscribing)
+    {
+        try
+        {
+            await (await subscribing.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
+        }
+        catch (Exception)
+        {
+            // It never came true, or ended with its connection.
+        }
+    }
+
     /// <summary>Sends a ping and waits until it comes back through the channel.</summary>
     private async Task ProveAsync()
     {
+        Volatile.Write(ref _heardUpTo, -1); // A number from before proves nothing: the counter may have begun anew since.
         TimeSpan timeout = _core.Settings.Shared.HardTimeout;
         long number = await Announcer.PingAsync().WaitAsync(timeout, _core.Time, _stopping.Token).ConfigureAwait(false);
         long until = _core.Clock.Milliseconds + (long)timeout.TotalMilliseconds;
@@ -260,7 +287,7 @@ internal sealed class BackplaneLink : IAsyncDisposable
 
         if (!_tracker.Take(message.Sequence, _core.Clock.Milliseconds))
         {
-            Distrust("too many messages are missing");
+            Distrust("too many messages are missing, or they are numbered anew");
         }
 
         if (!ChangeCodec.TryRead(message.Body.Span, out long sender, out Change[] changes))

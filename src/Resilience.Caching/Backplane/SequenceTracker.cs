@@ -20,7 +20,7 @@ internal sealed class SequenceTracker
     /// <summary>Takes a number.</summary>
     /// <param name="sequence">The number.</param>
     /// <param name="now">The time, in milliseconds.</param>
-    /// <returns>False when it is certain that a message is missing.</returns>
+    /// <returns>False when a message is missing for certain, or may be because the numbers have begun anew.</returns>
     public bool Take(long sequence, long now)
     {
         if (Last < 0 || sequence == Last + 1)
@@ -32,7 +32,15 @@ internal sealed class SequenceTracker
 
         if (sequence <= Last)
         {
-            return true; // It comes late; whatever was to be concluded from its absence has been.
+            if (sequence >= Last - MaxEarly)
+            {
+                return true; // It comes late; whatever was to be concluded from its absence has been.
+            }
+
+            // Too far back to be merely late: the numbers begin anew, or the last one was none.
+            Reset();
+            Last = sequence;
+            return false;
         }
 
         _early.Add(sequence);

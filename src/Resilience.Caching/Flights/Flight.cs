@@ -335,7 +335,14 @@ internal abstract class Flight<T> : Flight
     /// <summary>The stale copy at hand, to fall back on.</summary>
     public LocalEntry<T>? Stale { get; set; }
 
-    public override void DropStale() => Stale = null;
+    /// <summary>Whether a removal came: no copy from before it may stand in any more. Guarded by the stripe.</summary>
+    public bool IsStaleDropped { get; private set; }
+
+    public override void DropStale()
+    {
+        Stale = null;
+        IsStaleDropped = true;
+    }
 
     /// <summary>Runs the factory.</summary>
     /// <param name="load">What the factory may see and say; <see langword="null"/> where it takes none.</param>
@@ -384,7 +391,7 @@ internal abstract class Flight<T> : Flight
         Value = default!;
         Entry = Stale = null;
         Origin = default;
-        IsStale = false;
+        IsStale = IsStaleDropped = false;
     }
 }
 

@@ -63,7 +63,8 @@ internal sealed class GuardFilters
         {
             lock (_lock)
             {
-                return _condition == GuardState.Ready && !MayRefuse ? GuardState.Stale : _condition;
+                return !_options.Enabled ? GuardState.Off
+                    : _condition == GuardState.Ready && !MayRefuse ? GuardState.Stale : _condition;
             }
         }
     }

@@ -13,4 +13,7 @@ internal sealed class InvalidationCount
 
     /// <summary>The number of a new invalidation: every load that begins from here on is younger.</summary>
     public long Next() => Interlocked.Increment(ref _value);
+
+    /// <summary>Takes a number of which everything is in place already, unless another has taken it.</summary>
+    public bool TryTake(long number) => Interlocked.CompareExchange(ref _value, number, number - 1) == number - 1;
 }

@@ -75,7 +75,13 @@ internal sealed class Invalidations
     {
         lock (_distrusting)
         {
-            Volatile.Write(ref _distrustedAt, Count.Next());
+            long number;
+            do
+            {
+                number = Count.Current + 1;
+                Volatile.Write(ref _distrustedAt, number); // in place before it can be seen, as with tags
+            }
+            while (!Count.TryTake(number));
         }
 
         Namespace.Distrust();

@@ -55,6 +55,15 @@ internal sealed class TagState(string name)
         set => _isMissed = value;
     }
 
+    /// <summary>Invalidates at a new number of the node's count.</summary>
+    public void Invalidate(InvalidationCount count, bool isRemoval)
+    {
+        lock (_lock)
+        {
+            InvalidateUnderLock(count, isRemoval);
+        }
+    }
+
     /// <summary>Invalidates at a number of the node's count.</summary>
     public void Invalidate(long number, bool isRemoval)
     {
@@ -70,37 +79,41 @@ internal sealed class TagState(string name)
     /// <summary>Notes that a value is made without knowing a version: the first one to become known may be news to it.</summary>
     public void NoteBlindUse() => Volatile.Write(ref _isUsedBlind, true);
 
-    /// <summary>Takes in a version heard or read from the shared tier. One that is news is an invalidation on this node.</summary>
+    /// <summary>Takes in a version read from the shared tier. One that is news is an invalidation on this node.</summary>
     /// <param name="version">The version.</param>
-    /// <param name="knownUntil">Until when it may be used; <see cref="long.MinValue"/> to leave that as it is.</param>
+    /// <param name="knownUntil">Until when it may be used.</param>
     /// <param name="count">The node's count.</param>
     /// <param name="now">The cache's clock.</param>
     public void Learn(TagVersion version, long knownUntil, InvalidationCount count, long now)
     {
         lock (_lock)
         {
-            TagVersion merged = TagVersion.Max(_known, version);
-            if (merged != _known)
-            {
-                bool isRemoval = merged.Removed > _known.Removed;
-                bool isFirst = _known.Latest == 0;
-                _known = merged;
-                if (isFirst)
-                {
-                    Volatile.Write(ref _firstKnownAt, now);
-                }
+            bool isFirst = _known.Latest == 0;
+            (bool isNews, bool isRemoval) = TakeInUnderLock(version, now);
 
-                // The number is drawn after the version is known: a load that sees the old version is older than the number.
-                if (!isFirst || Volatile.Read(ref _isUsedBlind))
-                {
-                    InvalidateUnderLock(count.Next(), isRemoval);
-                }
+            // The number is drawn after the version is known: a load that sees the old version is older than the number.
+            if (isNews && (!isFirst || Volatile.Read(ref _isUsedBlind)))
+            {
+                InvalidateUnderLock(count, isRemoval);
             }
 
-            if (knownUntil != long.MinValue)
-            {
-                Volatile.Write(ref _knownUntil, knownUntil);
-            }
+            Volatile.Write(ref _knownUntil, knownUntil);
+        }
+    }
+
+    /// <summary>
+    /// Takes in a version that another node has raised and announced. That is an invalidation even where it was read before it was heard of:
+    /// there may be entries that were never compared with it, such as those of this node alone.
+    /// </summary>
+    /// <param name="version">The version.</param>
+    /// <param name="count">The node's count.</param>
+    /// <param name="now">The cache's clock.</param>
+    public void Hear(TagVersion version, InvalidationCount count, long now)
+    {
+        lock (_lock)
+        {
+            (_, bool isRemoval) = TakeInUnderLock(version, now);
+            InvalidateUnderLock(count, isRemoval || version.Removed == version.Latest);
         }
     }
 
@@ -120,6 +133,30 @@ internal sealed class TagState(string name)
         {
             InvalidateUnderLock(long.MaxValue, isRemoval: true);
         }
+    }
+
+    private (bool IsNews, bool IsRemoval) TakeInUnderLock(TagVersion version, long now)
+    {
+        TagVersion before = _known;
+        _known = TagVersion.Max(before, version);
+        if (before.Latest == 0 && _known != before)
+        {
+            Volatile.Write(ref _firstKnownAt, now);
+        }
+
+        return (_known != before, _known.Removed > before.Removed);
+    }
+
+    /// <summary>The number is in place before anybody can see it: a copy that stands in for a load which began at it would slip it.</summary>
+    private void InvalidateUnderLock(InvalidationCount count, bool isRemoval)
+    {
+        long number;
+        do
+        {
+            number = count.Current + 1;
+            InvalidateUnderLock(number, isRemoval);
+        }
+        while (!count.TryTake(number));
     }
 
     private void InvalidateUnderLock(long number, bool isRemoval)

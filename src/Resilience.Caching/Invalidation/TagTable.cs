@@ -56,6 +56,18 @@ internal sealed class TagTable(int capacity, InvalidationCount count)
     /// <summary>The state of a tag if the node knows it.</summary>
     public TagState? Find(string tag) => _states.TryGetValue(tag, out TagState? state) ? state : null;
 
+    /// <summary>Lets every state that is made from now on begin at a new number: something of a tag without one is forgotten. A full fence.</summary>
+    public void Forget()
+    {
+        long number = count.Next();
+        long before;
+        do
+        {
+            before = Interlocked.Read(ref _forgottenAt);
+        }
+        while (before < number && Interlocked.CompareExchange(ref _forgottenAt, number, before) != before);
+    }
+
     private void Trim(TagState keep)
     {
         lock (_trimming)
@@ -87,7 +99,7 @@ internal sealed class TagTable(int capacity, InvalidationCount count)
                         continue;
                     }
 
-                    Volatile.Write(ref _forgottenAt, count.Next());
+                    Forget();
                     if (_states.TryRemove(KeyValuePair.Create(name, state)))
                     {
                         state.Retire();

@@ -81,6 +81,15 @@ internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
         return stamp;
     }
 
+    /// <summary>Lets tags that a factory chose become known, so that the next value with them may be shared. Nobody waits for it.</summary>
+    public void LearnLater(TagState[] tags)
+    {
+        if (Array.Exists(tags, tag => tag.FirstKnownAt == long.MaxValue))
+        {
+            _ = EnsureAsync(tags, shared.Budget(hasStale: false)).AsTask();
+        }
+    }
+
     /// <summary>Replaces a stamp's tags by others that were chosen after it was taken.</summary>
     public static void Retag(SharedStamp stamp, TagState[]? tags)
     {
@@ -126,7 +135,14 @@ internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
     public void Hear(string name, TagVersion version)
     {
         TagState? tag = name == Invalidations.NamespaceTag ? Namespace : core.Invalidations.Tags.Find(name);
-        tag?.Learn(version, long.MinValue, core.Invalidations.Count, core.Clock.Milliseconds);
+        if (tag is null)
+        {
+            // No entry has it; but a load may be under way whose factory chooses it later. Then once more, should one have done so meanwhile.
+            core.Invalidations.Tags.Forget();
+            tag = core.Invalidations.Tags.Find(name);
+        }
+
+        tag?.Hear(version, core.Invalidations.Count, core.Clock.Milliseconds);
     }
 
     private static Standing Judge(TagState tag, long version)

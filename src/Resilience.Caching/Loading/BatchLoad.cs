@@ -30,7 +30,7 @@ internal sealed class BatchLoad(CacheCore core, ReadPath reads, LoadPath loads)
         List<Missing<T>> missing = [.. flights.Select(flight => new Missing<T>(flight, null))];
         try
         {
-            if (core.Shared is { IsEnabled: true })
+            if (core.Shared is { IsEnabled: true } && (policy.ReadsShared || policy.WritesShared))
             {
                 SharedStamp[] stamps = await loads.Shared.LookManyAsync(flights).ConfigureAwait(false);
                 missing = [.. flights.Zip(stamps, (flight, stamp) => new Missing<T>(flight, stamp)).Where(one => !one.Flight.IsAnswered)];
@@ -79,7 +79,8 @@ internal sealed class BatchLoad(CacheCore core, ReadPath reads, LoadPath loads)
         if (flights.Count > 0)
         {
             _ = new FlightBatch(flights);
-            core.Statistics.Add(CacheCount.EagerRefresh, flights.Count);
+            long now = core.Clock.Milliseconds;
+            core.Statistics.Add(CacheCount.EagerRefresh, flights.Count(flight => flight.Stale is { } entry && now < entry.ExpiresAt));
             ThreadPool.QueueUserWorkItem(static work => _ = work.self.FlyAsync(work.flights, work.state, work.factory, work.policy), (self: this, flights, state, factory, policy), preferLocal: false);
         }
     }

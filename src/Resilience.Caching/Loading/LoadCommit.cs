@@ -24,12 +24,19 @@ internal sealed class LoadCommit(CacheCore core, SharedWriter writer)
             if (stamp is not null)
             {
                 TagVersions.Retag(stamp, tags);
+                core.Versions!.LearnLater(tags);
             }
         }
 
         if (load?.Verdict == LoadVerdict.NotModified)
         {
             value = core.Entries.Materialise(load.Stale!);
+        }
+
+        if (stamp is not null && core.Clock.Milliseconds - stamp.TakenAt > core.Settings.Shared.TombstoneLifetime.TotalMilliseconds)
+        {
+            // The mark of a removal that came during the load may have gone again, and nothing would refuse the value.
+            stamp.MayWrite = false;
         }
 
         bool isAbsent = load?.Verdict == LoadVerdict.Absent;

@@ -213,9 +213,13 @@ internal sealed class SharedLook(CacheCore core, SharedWriter writer)
 
         entry.ExpiresAt = Math.Min(entry.ExpiresAt, now);
         entry.ActAt = Math.Min(entry.ActAt, now);
-        if (flight.Stale is null || flight.Stale.CreatedAt <= entry.CreatedAt)
+        lock (flight.Stripe.Lock)
         {
-            flight.Stale = entry;
+            // A removal that came after this was read is not to be undone by it.
+            if (!flight.IsStaleDropped && (flight.Stale is null || flight.Stale.CreatedAt <= entry.CreatedAt))
+            {
+                flight.Stale = entry;
+            }
         }
     }
 

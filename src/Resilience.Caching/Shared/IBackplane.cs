@@ -16,7 +16,10 @@ public interface IBackplane
     /// <param name="channel">The channel.</param>
     /// <param name="body">The message.</param>
     /// <param name="cancellationToken">Stops the wait.</param>
-    /// <returns>The number: one more than that of the message before it on this channel, whoever sent it; 1 after the counter was lost.</returns>
+    /// <returns>
+    /// The number: one more than that of the message before it on this channel, whoever sent it. A counter that was lost must go on above where it was,
+    /// as one that begins at the clock in microseconds does, or more than 1,024 below; else nobody notices that messages are missing.
+    /// </returns>
     Task<long> PublishAsync(string channel, byte[] body, CancellationToken cancellationToken);
 }
 

@@ -24,13 +24,13 @@ public sealed class SharedTierOptions : ISettings
     /// <value>Default: false.</value>
     public bool AwaitWrites { get; set; }
 
-    /// <summary>How many background writes may wait; past it a write is dropped and counted, and the next read loads again.</summary>
-    /// <value>Default: 10,000. Range: 1 to 1,000,000. At start.</value>
+    /// <summary>How many background writes may wait; past it a write is dropped and counted, and other nodes load for themselves.</summary>
+    /// <value>Default: 10,000. Range: 1 to 1,000,000.</value>
     [Range(1, 1_000_000)]
     public int MaxPendingWrites { get; set; } = 10_000;
 
     /// <summary>How many keys missed by writes and removals are kept for replay while the shared tier is out; past it everything is invalidated on recovery.</summary>
-    /// <value>Default: 10,000. Range: 1 to 1,000,000. At start.</value>
+    /// <value>Default: 10,000. Range: 1 to 1,000,000.</value>
     [Range(1, 1_000_000)]
     public int MaxRecoveryKeys { get; set; } = 10_000;
 
@@ -114,7 +114,7 @@ public sealed class SharedBreakerOptions : ISettings
 /// <summary>How nodes tell one another of changes.</summary>
 public sealed class BackplaneOptions : ISettings
 {
-    /// <summary>Whether changes are announced and heard.</summary>
+    /// <summary>Whether changes are announced and heard. Can be switched on by a reload; switching it off takes a restart.</summary>
     /// <value>Default: true, where the shared tier has a backplane.</value>
     public bool Enabled { get; set; } = true;
 

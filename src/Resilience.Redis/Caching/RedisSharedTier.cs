@@ -8,6 +8,9 @@ namespace Resilience.Redis.Caching;
 /// <summary>The shared tier in Redis: one string per value, written by one SET or one script.</summary>
 internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
 {
+    /// <summary>Up to here the numbers of Lua are exact. Versions begin at the clock in microseconds, far below; what is above is none.</summary>
+    private const long MaxVersion = 9_000_000_000_000_000;
+
     private readonly RedisKeys _keys = new(connection.Options.KeyPrefix);
     private readonly long _versionLifetime = (long)connection.Options.VersionLifetime.TotalMilliseconds;
 
@@ -16,7 +19,14 @@ internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
     public async Task<byte[]?> ReadAsync(string key, CancellationToken cancellationToken)
     {
         IDatabase database = await DatabaseAsync().ConfigureAwait(false);
-        return await database.StringGetAsync(_keys.Value(key), CommandFlags.None).OnPool();
+        try
+        {
+            return await database.StringGetAsync(_keys.Value(key), CommandFlags.None).OnPool();
+        }
+        catch (RedisServerException exception) when (exception.Message.StartsWith("WRONGTYPE", StringComparison.Ordinal))
+        {
+            return []; // Something of another type stands there: no value, but no failure of the tier either.
+        }
     }
 
     public async Task<byte[]?[]> ReadManyAsync(IReadOnlyList<string> keys, CancellationToken cancellationToken)
@@ -69,15 +79,16 @@ internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
         RedisValue[] stored = await ReadAsync(keys).ConfigureAwait(false);
         var versions = new TagVersion[keys.Length];
         List<Task>? raising = null;
-        IDatabase? database = null;
+        IDatabase database = await DatabaseAsync().ConfigureAwait(false);
         for (int i = 0; i < keys.Length; i++)
         {
             if (TryParse(stored[i], out versions[i]) && TagVersion.Max(versions[i], floors[i]) == versions[i])
             {
+                // Kept from its last use on: a version that lapsed in use would take all that was made under it along, in one moment and on every node.
+                database.ExecuteAsync("PEXPIRE", [keys[i], _versionLifetime], CommandFlags.FireAndForget).Observe();
                 continue;
             }
 
-            database ??= await DatabaseAsync().ConfigureAwait(false);
             (raising ??= []).Add(CreateAsync(database, keys[i], floors[i], i));
         }
 
@@ -135,7 +146,8 @@ internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
         int space = text.IndexOf(' ', StringComparison.Ordinal);
         if (space < 0
             || !long.TryParse(text.AsSpan(0, space), NumberStyles.None, CultureInfo.InvariantCulture, out long latest)
-            || !long.TryParse(text.AsSpan(space + 1), NumberStyles.None, CultureInfo.InvariantCulture, out long removed))
+            || !long.TryParse(text.AsSpan(space + 1), NumberStyles.None, CultureInfo.InvariantCulture, out long removed)
+            || latest >= MaxVersion || removed > latest)
         {
             return false;
         }
@@ -151,12 +163,7 @@ internal sealed class RedisSharedTier(RedisConnection connection) : ISharedTier
     {
         IConnectionMultiplexer multiplexer = await connection.GetAsync().ConfigureAwait(false);
         IDatabase database = multiplexer.GetDatabase();
-        if (keys.Length == 1)
-        {
-            return [await database.StringGetAsync(keys[0], CommandFlags.None).OnPool()];
-        }
-
-        if (!IsCluster(multiplexer))
+        if (keys.Length == 1 || !IsCluster(multiplexer))
         {
             return await database.StringGetAsync(keys, CommandFlags.None).OnPool();
         }

@@ -7,6 +7,9 @@ namespace Resilience.Redis.RateLimiting;
 /// <remarks>Not thread-safe.</remarks>
 internal sealed class LocalShare(RedisRateLimiterOptions options, long now)
 {
+    /// <summary>The longest wait that is told, a hundred years in seconds: a slow limit split among many nodes may owe more than a time can hold.</summary>
+    private const double LongestWait = 100.0 * 365 * 24 * 3600;
+
     private double _tokens = Math.Max(1, (double)options.Burst / options.ExpectedNodes);
     private long _filledAt = now;
 
@@ -26,7 +29,7 @@ internal sealed class LocalShare(RedisRateLimiterOptions options, long now)
             return TimeSpan.Zero;
         }
 
-        return TimeSpan.FromSeconds(Math.Max(0.001, (wanted - _tokens) / rate));
+        return TimeSpan.FromSeconds(Math.Clamp((wanted - _tokens) / rate, 0.001, LongestWait));
     }
 
     /// <summary>Takes note of permits that were granted elsewhere: as many as the share still has.</summary>

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Resilience.Caching.Guard;
@@ -28,6 +29,17 @@ public class BloomGuardTests
         Assert.Equal(GuardVerdict.DefinitelyAbsent, Check(guard, "x"));
         Assert.False(guard.MayExist("x"));
         Assert.Equal(2, guard.GetStatistics().Refusals);
+    }
+
+    [Fact]
+    public async Task Configure_SwitchedOff_IsOffAndHealthyNotStale()
+    {
+        await using BloomGuard guard = await ReadyAsync();
+        guard.Configure(new GuardOptions { Enabled = false });
+        Assert.Equal(GuardState.Off, guard.State);
+        Assert.Equal(HealthStatus.Healthy, (await new GuardHealthCheck(guard).CheckHealthAsync(new HealthCheckContext())).Status);
+        guard.Configure(_options);
+        Assert.Equal(GuardState.Ready, guard.State);
     }
 
     [Fact]

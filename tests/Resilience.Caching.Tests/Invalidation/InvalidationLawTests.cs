@@ -145,7 +145,7 @@ public sealed class InvalidationLawTests
         tag.Learn(new TagVersion(1, 0), knownUntil: 100, _invalidations.Count, now: 0);
         Assert.True(tag.IsKnown(99));
         Assert.False(tag.IsKnown(100));
-        tag.Learn(new TagVersion(2, 0), knownUntil: long.MinValue, _invalidations.Count, now: 50); // heard, not read
+        tag.Hear(new TagVersion(2, 0), _invalidations.Count, now: 50); // which says nothing of how long
         Assert.True(tag.IsKnown(99));
         tag.Distrust();
         Assert.False(tag.IsKnown(99));

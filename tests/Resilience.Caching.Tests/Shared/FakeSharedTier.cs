@@ -32,6 +32,21 @@ internal sealed class FakeSharedTier : ISharedTier, IBackplane, ILeaseStore
 
     public int Reads => Calls.Count(call => call == "read");
 
+    /// <summary>How many listen.</summary>
+    public int Listeners
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _listeners.Count;
+            }
+        }
+    }
+
+    /// <summary>How many subscriptions have come true so far.</summary>
+    public int HasSubscribed { get; private set; }
+
     public IReadOnlyCollection<string> Keys
     {
         get
@@ -76,7 +91,7 @@ internal sealed class FakeSharedTier : ISharedTier, IBackplane, ILeaseStore
 
     public void Disconnect(bool isBack)
     {
-        foreach (var listener in Listeners())
+        foreach (var listener in AllListeners())
         {
             listener.OnConnection(isBack);
         }
@@ -132,6 +147,7 @@ internal sealed class FakeSharedTier : ISharedTier, IBackplane, ILeaseStore
     {
         var listener = (channel, onMessage, onConnection);
         _listeners.Add(listener);
+        HasSubscribed++;
         return new Subscription(this, listener);
     });
 
@@ -140,7 +156,7 @@ internal sealed class FakeSharedTier : ISharedTier, IBackplane, ILeaseStore
         long number = await RunAsync("publish", () => ++_sequence);
         if (!DropsMessages)
         {
-            foreach (var listener in Listeners())
+            foreach (var listener in AllListeners())
             {
                 if (listener.Channel == channel)
                 {
@@ -180,7 +196,7 @@ internal sealed class FakeSharedTier : ISharedTier, IBackplane, ILeaseStore
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{_values.Count} values");
 
-    private (string Channel, Action<BackplaneMessage> OnMessage, Action<bool> OnConnection)[] Listeners()
+    private (string Channel, Action<BackplaneMessage> OnMessage, Action<bool> OnConnection)[] AllListeners()
     {
         lock (_lock)
         {

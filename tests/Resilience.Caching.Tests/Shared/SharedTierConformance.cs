@@ -49,6 +49,19 @@ public abstract class SharedTierConformance
         Assert.False(await tier.WriteAsync(new SharedWrite("v1:t:a", Value(4), Minute, IsConditional: true, Expected: 3), default));
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(SharedEnvelope.StateOffset)]
+    public async Task Write_ConditionalOverWhatIsTooShortForAValue_IsWrittenAsOverNothing(int length)
+    {
+        ISharedTier tier = await CreateAsync();
+        await tier.WriteAsync(new SharedWrite("v1:t:short", new byte[length], Minute), default);
+        Assert.False(await tier.WriteAsync(new SharedWrite("v1:t:short", Value(3), Minute, IsConditional: true, Expected: 9), default));
+        Assert.True(await tier.WriteAsync(new SharedWrite("v1:t:short", Value(3), Minute, IsConditional: true), default));
+        Assert.Equal(Value(3), await tier.ReadAsync("v1:t:short", default));
+    }
+
     [Fact]
     public async Task Expire_ValueThere_KeepsItAndChangesItsVersion()
     {
