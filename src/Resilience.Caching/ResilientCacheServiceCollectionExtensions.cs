@@ -67,7 +67,7 @@ public static class ResilientCacheServiceCollectionExtensions
                 $"cache:{name}",
                 provider => new CacheHealthCheck(provider.GetRequiredKeyedService<ResilientCache>(name)),
                 HealthStatus.Degraded,
-                ["resilience", "cache", "ready"]));
+                (string[])["resilience", "cache", "ready"]));
         }
 
         services.TryAddKeyedSingleton(name, (provider, _) => provider.GetRequiredKeyedService<ResilientCache>(name).Inspector);

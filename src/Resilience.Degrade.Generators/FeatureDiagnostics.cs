@@ -24,7 +24,7 @@ internal static class FeatureDiagnostics
     public static readonly DiagnosticDescriptor NotSupported = new(
         "RKD003",
         "The member cannot be decorated",
-        "Member '{0}' cannot be decorated: events, indexers, static, generic and by-reference members are not supported",
+        "Member '{0}' cannot be decorated: events, indexers, init-only properties and static abstract, protected, generic, by-reference and pointer members are not supported",
         "Resilience.Degrade",
         DiagnosticSeverity.Error,
         isEnabledByDefault: true);

@@ -46,7 +46,7 @@ public sealed class FeatureGenerator : IIncrementalGenerator
 
         AttributeData attribute = attributed.Attributes[0];
         bool securityCritical = attribute.NamedArguments.FirstOrDefault(argument => argument.Key == "SecurityCritical").Value.Value is true;
-        ImmutableArray<ISymbol> members = [.. type.AllInterfaces.Prepend(type).SelectMany(part => part.GetMembers())];
+        ImmutableArray<ISymbol> members = [.. type.AllInterfaces.Prepend(type).SelectMany(part => part.GetMembers()).Where(FeatureDecorator.IsImplemented)];
         foreach (ISymbol member in members)
         {
             if (FeatureDecorator.ProblemOf(member, securityCritical) is { } rule)
@@ -55,7 +55,8 @@ public sealed class FeatureGenerator : IIncrementalGenerator
             }
         }
 
-        string fileName = $"{(type.ContainingNamespace.IsGlobalNamespace ? "" : type.ContainingNamespace.ToDisplayString() + ".")}{type.Name}.Feature.g.cs";
+        // A name that is a keyword is displayed with an '@', which no file's name may have.
+        string fileName = $"{(type.ContainingNamespace.IsGlobalNamespace ? "" : type.ContainingNamespace.ToDisplayString() + ".")}{type.Name}.Feature.g.cs".Replace("@", "");
         return new GeneratedFeature(fileName, FeatureDecorator.Write(type, attribute, members));
     }
 }

@@ -70,7 +70,7 @@ public static class DegradationExtensions
             cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>The changes from now on, in order. A reader that falls more than 256 changes behind loses the oldest.</summary>
+    /// <summary>The changes from the moment on in which the first one is asked for, in order. A reader that falls more than 256 changes behind loses the oldest.</summary>
     /// <param name="degradation">The states of features.</param>
     /// <param name="cancellationToken">Ends the stream.</param>
     public static async IAsyncEnumerable<FeatureChange> Changes(this IDegradation degradation, [EnumeratorCancellation] CancellationToken cancellationToken = default)

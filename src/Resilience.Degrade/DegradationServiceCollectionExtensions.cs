@@ -66,7 +66,7 @@ public static class DegradationServiceCollectionExtensions
                 PressureHealthCheck.Name,
                 static provider => new PressureHealthCheck(provider.GetRequiredService<PressureMonitor>(), provider.GetRequiredService<IDegradation>()),
                 HealthStatus.Unhealthy,
-                ["resilience", "degrade", "ready"]));
+                (string[])["resilience", "degrade", "ready"]));
         }
 
         return new Builder(services);

@@ -40,7 +40,10 @@ public interface IDegradation
         Func<Exception, TState, bool>? handles = null,
         CancellationToken cancellationToken = default);
 
-    /// <summary>Calls back after each change of a feature, in order, one at a time, on the thread that made the change.</summary>
+    /// <summary>
+    /// Calls back after each change of a feature, in order, one at a time, on the thread that made the change or, while that of an earlier change still
+    /// calls, on that one.
+    /// </summary>
     /// <param name="listener">What to call. What it throws is logged and stops nobody else.</param>
     /// <returns>Dispose it to be called no more.</returns>
     IDisposable OnChange(Action<FeatureChange> listener);
@@ -56,7 +59,7 @@ public interface IDegradation
     /// <param name="ttl">For how long, up to 24 h; <c>Overrides:DefaultTtl</c> (30 min) when <see langword="null"/>. Measured on the monotonic clock.</param>
     /// <param name="cancellationToken">Ends the attempt before it takes effect.</param>
     /// <exception cref="ArgumentException">There is no reason or no name.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">The time is not above zero and up to 24 h.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such state, or the time is not from 1 ms to 24 h.</exception>
     ValueTask<OverrideCommand> OverrideAsync(Feature feature, FeatureState state, string reason, string who, TimeSpan? ttl = null, CancellationToken cancellationToken = default);
 
     /// <summary>Lifts an override before it ends by itself.</summary>

@@ -34,7 +34,7 @@ public static class DegradationBuilderExtensions
     public static IDegradationBuilder AddSystemSignals(this IDegradationBuilder builder)
     {
         ArgumentNullException.ThrowIfNull(builder);
-        builder.Services.TryAddEnumerable(
+        builder.Services.TryAddEnumerable((ServiceDescriptor[])
         [
             ServiceDescriptor.Singleton<IPressureSignal, MemorySignal>(),
             ServiceDescriptor.Singleton<IPressureSignal, CpuSignal>(),

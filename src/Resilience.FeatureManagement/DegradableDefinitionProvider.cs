@@ -8,7 +8,10 @@ namespace Resilience.FeatureManagement;
 /// that asks for definitions follows: feature managers, snapshots, <c>[FeatureGate]</c>, variants.
 /// </summary>
 /// <remarks>Thread-safe. Within a request scope all answers come from one snapshot, as everywhere.</remarks>
-internal sealed class DegradableDefinitionProvider(IFeatureDefinitionProvider inner, IDegradation degradation) : IFeatureDefinitionProvider
+/// <param name="inner">What has the definitions.</param>
+/// <param name="degradation">The states of features.</param>
+/// <param name="ownsInner">Whether the inner provider ends with this one, as the container would have ended it.</param>
+internal sealed class DegradableDefinitionProvider(IFeatureDefinitionProvider inner, IDegradation degradation, bool ownsInner) : IFeatureDefinitionProvider, IAsyncDisposable, IDisposable
 {
     public async Task<FeatureDefinition> GetFeatureDefinitionAsync(string featureName)
     {
@@ -41,6 +44,26 @@ internal sealed class DegradableDefinitionProvider(IFeatureDefinitionProvider in
             {
                 yield return IsOff(feature) ? Disabled(feature.Name) : Enabled(feature.Name);
             }
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (ownsInner && inner is IAsyncDisposable asynchronous)
+        {
+            await asynchronous.DisposeAsync().ConfigureAwait(false);
+        }
+        else
+        {
+            Dispose();
+        }
+    }
+
+    public void Dispose()
+    {
+        if (ownsInner)
+        {
+            (inner as IDisposable)?.Dispose();
         }
     }
 

@@ -29,7 +29,7 @@ public static class FeatureManagementDegradationExtensions
         services.Remove(inner);
         services.Add(new ServiceDescriptor(
             typeof(IFeatureDefinitionProvider),
-            provider => new DegradableDefinitionProvider(Make(inner, provider), provider.GetRequiredService<IDegradation>()),
+            provider => new DegradableDefinitionProvider(Make(inner, provider), provider.GetRequiredService<IDegradation>(), ownsInner: inner.ImplementationInstance is null),
             inner.Lifetime));
         return builder;
     }

@@ -76,7 +76,9 @@ public static class ResilienceKitServiceCollectionExtensions
     private static void AddFleet(ResilienceKitBuilder kit)
     {
         IConfigurationSection root = kit.Configuration.GetSection(KitSections.Root);
-        bool hasOwnStore = kit.Services.Any(static service => service.ServiceType == typeof(IOverrideStore) && service.ImplementationType is null);
+
+        // Whatever way it was registered; the one that is there by default is of a type that no application can name.
+        bool hasOwnStore = kit.Services.Any(static service => service.ServiceType == typeof(IOverrideStore) && !IsDefault(service));
         if (root["Redis:Configuration"] is { Length: > 0 } && root["Degrade:Overrides:SigningKey"] is { Length: > 0 } && !hasOwnStore)
         {
             kit.Services.AddDegradation().AddRedisOverrides(root["Degrade:Overrides:LastKnownGood"]);
@@ -87,6 +89,9 @@ public static class ResilienceKitServiceCollectionExtensions
             kit.Services.AddRedisRateLimiter(limit.Key);
         }
     }
+
+    private static bool IsDefault(ServiceDescriptor store) =>
+        !store.IsKeyedService && store.ImplementationType is { IsPublic: false } type && type.Assembly == typeof(IOverrideStore).Assembly;
 
     private static void AddWiring(IServiceCollection services)
     {
@@ -111,14 +116,14 @@ public static class ResilienceKitServiceCollectionExtensions
     /// <summary>Redis' own and what liveness is come after all others, whenever those are added: whether there is a Redis is known only then.</summary>
     private static void AddHealthChecks(IServiceCollection services)
     {
-        services.AddHealthChecks().Add(new HealthCheckRegistration(SettingsHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<SettingsHealthCheck>, HealthStatus.Degraded, ["ready"]));
+        services.AddHealthChecks().Add(new HealthCheckRegistration(SettingsHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<SettingsHealthCheck>, HealthStatus.Degraded, (string[])["ready"]));
         services.AddOptions<HealthCheckServiceOptions>().PostConfigure<IServiceProvider>(static (options, provider) =>
         {
             // Memory that only a restart frees is what liveness is for; nothing else of the kit's may fail it.
             options.Registrations.FirstOrDefault(static check => check.Name == "resilience-pressure")?.Tags.Add("live");
             if (provider.GetService<RedisConnection>() is { IsConfigured: true } && options.Registrations.All(static check => check.Name != RedisHealthCheck.Name))
             {
-                options.Registrations.Add(new HealthCheckRegistration(RedisHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<RedisHealthCheck>, HealthStatus.Degraded, ["ready"]));
+                options.Registrations.Add(new HealthCheckRegistration(RedisHealthCheck.Name, ActivatorUtilities.GetServiceOrCreateInstance<RedisHealthCheck>, HealthStatus.Degraded, (string[])["ready"]));
             }
         });
     }

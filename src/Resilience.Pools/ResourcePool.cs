@@ -81,6 +81,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
     private volatile int _open;
     private volatile int _limit;
     private volatile int _generation;
+    private volatile int _goneBefore; // generations before this one went at once; written before the generation that says to look
     private volatile bool _yields;
     private long _clearedAt;
     private long _clearPace;
@@ -251,7 +252,7 @@ public sealed partial class ResourcePool<T> : IResourcePool, IAsyncDisposable, I
             if (TryLeaseInPlace(callerFile, callerLine, null, out lease) || TryLeasePopped(callerFile, callerLine, null, out lease))
             {
                 (PoolEntry<T> entry, long version) = lease;
-                entry.Admission = permit;
+                NoteAdmission(entry, version, permit);
                 if (_tracksNesting)
                 {
                     NoteHeld(NestedAcquire.Enter(this, out _), entry, version);

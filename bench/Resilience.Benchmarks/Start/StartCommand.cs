@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net.Sockets;
 using System.Runtime;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -19,11 +20,16 @@ namespace Resilience.Benchmarks.Start;
 /// </summary>
 internal static class StartCommand
 {
-    public const string Usage = "  start [--repetitions N]\n      rows of case, ms from Main until the host has started, CPU ms, ms and methods of the JIT in it, heap MB after a collection, working set MB, ms of a later start in the same process";
+    public const string Usage = """
+          start [--repetitions N] [--steps]
+              rows of case, ms from Main until the host has started, ms until the first response, CPU ms, ms and methods of the JIT until the start, heap MB after a
+              collection, working set MB, ms of a later start in the same process; --steps: what each step of one start with the kit takes
+        """;
 
     public static int Run(string[] arguments) => arguments switch
     {
         ["--child", var kind] => Child(kind == "kit"),
+        ["--steps"] => Steps(),
         ["--repetitions", var count] => Compare(int.Parse(count, CultureInfo.InvariantCulture)),
         [] => Compare(15),
         _ => 2,
@@ -40,10 +46,10 @@ internal static class StartCommand
             kit.Add(Spawn("kit"));
         }
 
-        Console.Error.WriteLine("case\tms\tcpu_ms\tjit_ms\tmethods\theap_mb\tworking_set_mb\tagain_ms");
-        Print("empty host", [.. Enumerable.Range(0, 7).Select(column => Median(empty.Select(row => row[column])))]);
-        Print("AddResilienceKit, everything on", [.. Enumerable.Range(0, 7).Select(column => Median(kit.Select(row => row[column])))]);
-        Print("difference", [.. Enumerable.Range(0, 7).Select(column => Median(kit.Zip(empty, (with, without) => with[column] - without[column])))]);
+        Console.Error.WriteLine("case\tms\tfirst_response_ms\tcpu_ms\tjit_ms\tmethods\theap_mb\tworking_set_mb\tagain_ms");
+        Print("empty host", [.. Enumerable.Range(0, 8).Select(column => Median(empty.Select(row => row[column])))]);
+        Print("AddResilienceKit, everything on", [.. Enumerable.Range(0, 8).Select(column => Median(kit.Select(row => row[column])))]);
+        Print("difference", [.. Enumerable.Range(0, 8).Select(column => Median(kit.Zip(empty, (with, without) => with[column] - without[column])))]);
         return 0;
     }
 
@@ -68,10 +74,13 @@ internal static class StartCommand
     private static int Child(bool withKit)
     {
         TimeSpan cpu = Environment.CpuUsage.TotalTime;
+        long began = Stopwatch.GetTimestamp();
         (double milliseconds, WebApplication app) = StartOnce(withKit);
         double cpuMilliseconds = (Environment.CpuUsage.TotalTime - cpu).TotalMilliseconds;
         double jit = JitInfo.GetCompilationTime().TotalMilliseconds;
         long methods = JitInfo.GetCompiledMethodCount();
+        Ask(app);
+        double first = Stopwatch.GetElapsedTime(began).TotalMilliseconds;
         double heap = GC.GetTotalMemory(forceFullCollection: true) / 1e6;
         double workingSet = Environment.WorkingSet / 1e6;
         app.StopAsync().GetAwaiter().GetResult();
@@ -83,27 +92,65 @@ internal static class StartCommand
             app.StopAsync().GetAwaiter().GetResult();
             return milliseconds;
         }));
-        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{milliseconds:0.00}\t{cpuMilliseconds:0.00}\t{jit:0.00}\t{methods}\t{heap:0.00}\t{workingSet:0.00}\t{again:0.00}"));
+        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{milliseconds:0.00}\t{first:0.00}\t{cpuMilliseconds:0.00}\t{jit:0.00}\t{methods}\t{heap:0.00}\t{workingSet:0.00}\t{again:0.00}"));
         return 0;
     }
 
-    private static (double Milliseconds, WebApplication App) StartOnce(bool withKit)
+    private static int Steps()
+    {
+        var steps = new StartSteps();
+        (_, WebApplication app) = StartOnce(withKit: true, steps);
+        steps.Note("host, the rest");
+        Ask(app);
+        steps.Note("first request");
+        app.StopAsync().GetAwaiter().GetResult();
+        Console.Error.WriteLine(StartSteps.Header);
+        foreach (string row in steps.Rows)
+        {
+            Console.Out.WriteLine(row);
+        }
+
+        return 0;
+    }
+
+    /// <summary>One request by the plainest client there is, so that little of the client's own start is in the figure.</summary>
+    private static void Ask(WebApplication app)
+    {
+        using var client = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        client.Connect("127.0.0.1", new Uri(app.Urls.First()).Port);
+        client.Send("GET / HTTP/1.1\r\nHost: start\r\n\r\n"u8);
+        byte[] answer = new byte[1024];
+        int length = client.Receive(answer);
+        if (!answer.AsSpan(0, length).StartsWith("HTTP/1.1 200"u8))
+        {
+            throw new InvalidOperationException($"The first request was answered: {System.Text.Encoding.ASCII.GetString(answer, 0, length)}");
+        }
+    }
+
+    private static (double Milliseconds, WebApplication App) StartOnce(bool withKit, StartSteps? steps = null)
     {
         long began = Stopwatch.GetTimestamp();
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
+        steps?.Note("host, builder");
         if (withKit)
         {
             AddEverything(builder);
+            steps?.Note("AddResilienceKit");
+            steps?.Watch(builder.Services);
         }
 
         WebApplication app = builder.Build();
+        steps?.Note("host, Build");
         if (withKit)
         {
             app.UseResilienceKit();
+            steps?.Note("UseResilienceKit");
             app.MapResilienceDashboard().AllowAnonymousReadOnly();
+            steps?.Note("MapResilienceDashboard");
             app.MapResilienceHealth();
+            steps?.Note("MapResilienceHealth");
         }
 
         app.MapGet("/", static context => Task.CompletedTask);
@@ -143,5 +190,5 @@ internal static class StartCommand
     }
 
     private static void Print(string name, double[] figures) =>
-        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name}\t{figures[0]:0.0}\t{figures[1]:0.0}\t{figures[2]:0.0}\t{figures[3]:0}\t{figures[4]:0.00}\t{figures[5]:0.0}\t{figures[6]:0.0}"));
+        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name}\t{figures[0]:0.0}\t{figures[1]:0.0}\t{figures[2]:0.0}\t{figures[3]:0.0}\t{figures[4]:0}\t{figures[5]:0.00}\t{figures[6]:0.0}\t{figures[7]:0.0}"));
 }

@@ -108,11 +108,22 @@ internal sealed class AdmissionMiddleware : IDisposable
     /// <summary>The settings made ready. Immutable.</summary>
     private sealed class Rules(AdmissionSettings settings)
     {
-        private readonly PathString[] _bypass = [.. settings.Bypass.Select(path => new PathString(path.Length > 1 ? path.TrimEnd('/') : path))];
+        private readonly PathString[] _bypass = Paths(settings.Bypass);
         private readonly TrustedPeers _trusted = new(settings.TrustedPeers);
         private readonly string? _header = string.IsNullOrEmpty(settings.PriorityHeader) ? null : settings.PriorityHeader;
 
         public int RetryAfter { get; } = (int)settings.RetryAfter.TotalSeconds;
+
+        private static PathString[] Paths(IList<string> texts)
+        {
+            var paths = new PathString[texts.Count];
+            for (int i = 0; i < paths.Length; i++)
+            {
+                paths[i] = new PathString(texts[i].Length > 1 ? texts[i].TrimEnd('/') : texts[i]);
+            }
+
+            return paths;
+        }
 
         public bool Bypasses(PathString path)
         {

@@ -30,7 +30,7 @@ public static class DashboardServiceCollectionExtensions
         services.AddSingleton<DashboardJournal>();
         services.AddHostedService(static provider => provider.GetRequiredService<DashboardJournal>());
         services.AddSingleton<ChangeTokens>();
-        services.TryAddEnumerable(
+        services.TryAddEnumerable((ServiceDescriptor[])
         [
             ServiceDescriptor.Singleton<IStartupFilter, DashboardStartupFilter>(),
             ServiceDescriptor.Singleton<IDashboardPanel, FeaturesPanel>(),

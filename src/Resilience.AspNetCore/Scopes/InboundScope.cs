@@ -13,7 +13,8 @@ internal sealed class InboundScope(ContextSettings settings, FrozenDictionary<st
     private readonly DeadlinePolicy _policy = DeadlinePolicy.From(settings);
     private readonly TrustedPeers _peers = new(settings.TrustedPeers);
     private readonly TimeSpan _defaultTimeout = settings.DefaultTimeout;
-    private readonly ConcurrentDictionary<(TimeSpan Timeout, Priority? Priority), ScopeOptions> _shared = new();
+    private ScopeOptions? _usual; // of endpoints that declare nothing; made with the first request
+    private ConcurrentDictionary<(TimeSpan Timeout, Priority? Priority), ScopeOptions>? _shared; // of those that do
 
     public bool IsTrusted(HttpContext context)
     {
@@ -45,14 +46,20 @@ internal sealed class InboundScope(ContextSettings settings, FrozenDictionary<st
         Priority? priority = metadata?.GetMetadata<IPriorityMetadata>()?.Priority;
         if (!isTrusted)
         {
-            // As many as endpoints declare different limits and priorities.
-            return _shared.TryGetValue((timeout, priority), out ScopeOptions? shared)
-                ? shared
-                : _shared.GetOrAdd((timeout, priority), key => Make(key.Timeout, Timeout.InfiniteTimeSpan, null, key.Priority));
+            return timeout == _defaultTimeout && priority is null ? _usual ??= Make(timeout, Timeout.InfiniteTimeSpan, null, null) : Shared(timeout, priority);
         }
 
         IHeaderDictionary headers = context.Request.Headers;
         return Make(timeout, CallerTimeout(context.Request), Id(headers), Priority(headers) ?? priority);
+    }
+
+    /// <summary>As many as endpoints declare different limits and priorities.</summary>
+    private ScopeOptions Shared(TimeSpan timeout, Priority? priority)
+    {
+        ConcurrentDictionary<(TimeSpan Timeout, Priority? Priority), ScopeOptions> all = LazyInitializer.EnsureInitialized(ref _shared, static () => new());
+        return all.TryGetValue((timeout, priority), out ScopeOptions? shared)
+            ? shared
+            : all.GetOrAdd((timeout, priority), key => Make(key.Timeout, Timeout.InfiniteTimeSpan, null, key.Priority));
     }
 
     public void ReadBaggage(IHeaderDictionary headers, RequestScope scope)

@@ -33,7 +33,10 @@ public sealed record RequestSnapshot
     /// <summary>The method.</summary>
     public string Method { get; }
 
-    /// <summary>The path with its base, without the query, which may hold what nobody should log.</summary>
+    /// <summary>
+    /// The path with its base, without the query, which may hold what nobody should log. Line breaks and other control characters, which a path has once
+    /// it is decoded, are <c>?</c>: it is meant for logs.
+    /// </summary>
     public string Path { get; }
 
     /// <summary>The chosen headers that the request had. Values of those that hold credentials are <c>***</c>.</summary>
@@ -60,9 +63,14 @@ public sealed record RequestSnapshot
             RequestScope.Current?.Id ?? context.TraceIdentifier,
             Activity.Current?.TraceId.ToString(),
             request.Method,
-            request.PathBase.Add(request.Path).Value ?? "",
+            WithoutControls(request.PathBase.Add(request.Path).Value ?? ""),
             copied is null ? FrozenDictionary<string, string>.Empty : copied);
     }
+
+    private static string WithoutControls(string text) =>
+        text.Any(IsControl) ? string.Concat(text.Select(static character => IsControl(character) ? '?' : character)) : text;
+
+    private static bool IsControl(char character) => char.IsControl(character) || character is '\u2028' or '\u2029';
 
     /// <summary>The method, the path and the identifier.</summary>
     public override string ToString() => $"{Method} {Path} ({Id})";

@@ -9,7 +9,12 @@ internal sealed class TrustedPeers
 
     public TrustedPeers(IEnumerable<string> peers)
     {
-        _networks = [.. peers.Select(Parse)];
+        string[] texts = [.. peers];
+        _networks = new IPNetwork[texts.Length];
+        for (int i = 0; i < texts.Length; i++)
+        {
+            _networks[i] = Parse(texts[i]);
+        }
     }
 
     /// <summary>Whether nobody is believed.</summary>

@@ -6,7 +6,7 @@ namespace Resilience.Caching.Guard;
 /// <summary>The instruments of the guards. All are observed: they cost nothing until somebody collects.</summary>
 internal sealed class GuardMetrics
 {
-    private readonly ConcurrentDictionary<BloomGuard, KeyValuePair<string, object?>> _guards = new();
+    private readonly ConcurrentDictionary<BloomGuard, string> _guards = new(); // with its name
 
     public GuardMetrics(IMeterFactory factory)
     {
@@ -27,11 +27,11 @@ internal sealed class GuardMetrics
     }
 
     /// <summary>Observes a guard from now on; it is never let go of, like the container's singleton that it is.</summary>
-    public void Observe(BloomGuard guard) => _guards.TryAdd(guard, new KeyValuePair<string, object?>("cache.name", guard.Name));
+    public void Observe(BloomGuard guard) => _guards.TryAdd(guard, guard.Name);
 
     private void Counter(Meter meter, string name, string unit, string description, Func<GuardStatistics, long> read) =>
-        meter.CreateObservableCounter(name, () => _guards.Select(guard => new Measurement<long>(read(guard.Key.GetStatistics()), guard.Value)), unit, description);
+        meter.CreateObservableCounter(name, () => _guards.Select(guard => new Measurement<long>(read(guard.Key.GetStatistics()), new KeyValuePair<string, object?>("cache.name", guard.Value))), unit, description);
 
     private void Gauge(Meter meter, string name, string unit, string description, Func<GuardStatistics, double> read) =>
-        meter.CreateObservableGauge(name, () => _guards.Select(guard => new Measurement<double>(read(guard.Key.GetStatistics()), guard.Value)), unit, description);
+        meter.CreateObservableGauge(name, () => _guards.Select(guard => new Measurement<double>(read(guard.Key.GetStatistics()), new KeyValuePair<string, object?>("cache.name", guard.Value))), unit, description);
 }

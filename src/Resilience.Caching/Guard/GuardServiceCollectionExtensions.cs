@@ -45,7 +45,7 @@ public static class GuardServiceCollectionExtensions
             $"guard:{name}",
             provider => new GuardHealthCheck(provider.GetRequiredKeyedService<BloomGuard>(name)),
             HealthStatus.Degraded,
-            ["resilience", "cache", "guard", "ready"]));
+            (string[])["resilience", "cache", "guard", "ready"]));
         return services;
     }
 

@@ -19,8 +19,7 @@ internal sealed class CacheSerializers(IServiceProvider? services)
     private readonly IHybridCacheSerializerFactory[] _factories =
         services is null ? [] : [.. services.GetServices<IHybridCacheSerializerFactory>().Reverse()];
 
-    private readonly JsonSerializerOptions _json =
-        services?.GetKeyedService<JsonSerializerOptions>(typeof(IHybridCacheSerializer<>)) ?? DefaultJson.Value;
+    private readonly JsonSerializerOptions? _json = services?.GetKeyedService<JsonSerializerOptions>(typeof(IHybridCacheSerializer<>));
 
     /// <summary>The serialiser of a type.</summary>
     /// <exception cref="NotSupportedException">There is none: no serialiser is registered, and System.Text.Json knows no contract for the type.</exception>
@@ -52,7 +51,7 @@ internal sealed class CacheSerializers(IServiceProvider? services)
             return BytesSerializer.Instance;
         }
 
-        return _json.TryGetTypeInfo(typeof(T), out JsonTypeInfo? contract)
+        return (_json ?? DefaultJson.Value).TryGetTypeInfo(typeof(T), out JsonTypeInfo? contract)
             ? new JsonCacheSerializer<T>((JsonTypeInfo<T>)contract)
             : throw new NotSupportedException(
                 $"There is no serialiser for {typeof(T)}. Register an IHybridCacheSerializer<T>, or JsonSerializerOptions with a source-generated context under the key typeof(IHybridCacheSerializer<>).");

@@ -6,7 +6,7 @@ namespace Resilience.Caching.Telemetry;
 /// <summary>The instruments of the caches. All are observed: they cost nothing until somebody collects.</summary>
 internal sealed class CachingMetrics
 {
-    private readonly ConcurrentDictionary<ResilientCache, KeyValuePair<string, object?>> _caches = new();
+    private readonly ConcurrentDictionary<ResilientCache, string> _caches = new(); // with its name
 
     public CachingMetrics(IMeterFactory factory)
     {
@@ -39,11 +39,11 @@ internal sealed class CachingMetrics
     }
 
     /// <summary>Observes a cache from now on; it is never let go of, like the container's singleton that it is.</summary>
-    public void Observe(ResilientCache cache) => _caches.TryAdd(cache, new KeyValuePair<string, object?>("cache.name", cache.Name));
+    public void Observe(ResilientCache cache) => _caches.TryAdd(cache, cache.Name);
 
     private void Counter(Meter meter, string name, string unit, string description, Func<CacheSnapshot, long> read) =>
-        meter.CreateObservableCounter(name, () => _caches.Select(cache => new Measurement<long>(read(cache.Key.Snapshot()), cache.Value)), unit, description);
+        meter.CreateObservableCounter(name, () => _caches.Select(cache => new Measurement<long>(read(cache.Key.Snapshot()), new KeyValuePair<string, object?>("cache.name", cache.Value))), unit, description);
 
     private void Gauge(Meter meter, string name, string unit, string description, Func<CacheSnapshot, long> read) =>
-        meter.CreateObservableGauge(name, () => _caches.Select(cache => new Measurement<long>(read(cache.Key.Snapshot()), cache.Value)), unit, description);
+        meter.CreateObservableGauge(name, () => _caches.Select(cache => new Measurement<long>(read(cache.Key.Snapshot()), new KeyValuePair<string, object?>("cache.name", cache.Value))), unit, description);
 }

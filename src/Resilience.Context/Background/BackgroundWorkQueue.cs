@@ -143,7 +143,11 @@ public sealed class BackgroundWorkQueue : IHostedService, IDisposable
         {
             lock (_lock)
             {
-                _workers = [.. Enumerable.Range(0, _workerCount).Select(_ => Task.Run(WorkAsync, CancellationToken.None))];
+                _workers = new Task[_workerCount];
+                for (int i = 0; i < _workerCount; i++)
+                {
+                    _workers[i] = Task.Run(WorkAsync, CancellationToken.None);
+                }
             }
         }
 

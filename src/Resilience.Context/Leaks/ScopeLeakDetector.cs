@@ -20,10 +20,9 @@ public sealed class ScopeLeakDetector : IDisposable
     private readonly CoarseClock _clock;
     private readonly ILogger _logger;
     private readonly ScopeMetrics _metrics;
-    private readonly ConcurrentDictionary<(string File, int Line), bool> _suspects = new();
+    private volatile ConcurrentDictionary<(string File, int Line), bool>? _suspects; // made with the first; only sweeps write it
     private readonly Lock _sweeping = new(); // one sweep at a time; guards nothing else
     private LeakSettings _settings;
-    private volatile bool _hasSuspects;
     private Action<ScopeLeak>? _listeners;
     private int _sample;
 
@@ -212,8 +211,7 @@ public sealed class ScopeLeakDetector : IDisposable
         {
             Found oldest = group.MaxBy(leak => leak.Age);
             int count = group.Count();
-            _suspects.TryAdd((oldest.File, oldest.Line), true);
-            _hasSuspects = true;
+            (_suspects ??= new()).TryAdd((oldest.File, oldest.Line), true);
             _metrics.Leaked(oldest.Kind, count);
             string stack = group.FirstOrDefault(leak => leak.Stack is not null).Stack?.ToString() ?? "not kept";
             switch (oldest.Kind)
@@ -267,7 +265,7 @@ public sealed class ScopeLeakDetector : IDisposable
         int every = Volatile.Read(ref _settings).StackSampling;
 
         // The counter is not exact under contention, and need not be.
-        return (every > 0 && ++_sample % every == 0) || (_hasSuspects && _suspects.ContainsKey((file, line)));
+        return (every > 0 && ++_sample % every == 0) || (_suspects is { } suspects && suspects.ContainsKey((file, line)));
     }
 
     private sealed class Subscription(ScopeLeakDetector owner, Action<ScopeLeak> listener) : IDisposable

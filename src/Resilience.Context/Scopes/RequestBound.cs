@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 
 namespace Resilience.Context;
@@ -41,6 +42,7 @@ internal static class RequestBound
         return (isRequest, isHeld);
     }
 
+    [UnconditionalSuppressMessage("Trimming", "IL2070", Justification = "An interface that trimming removed is one that nobody can ask the value for.")]
     private static bool IsNamed(Type type)
     {
         for (Type? current = type; current is not null; current = current.BaseType)
@@ -51,6 +53,7 @@ internal static class RequestBound
             }
         }
 
-        return false;
+        // The host's own class of them has another name on every host.
+        return Array.Exists(type.GetInterfaces(), static contract => Array.IndexOf(Names, contract.FullName) >= 0);
     }
 }

@@ -110,7 +110,17 @@ public sealed class LiveSettings<T> : ILiveSettings
                 return Reject([new SettingsError(Path, null, "has vanished from the configuration, which is taken for a broken file; restart to run on defaults")]);
             }
 
-            (value, IReadOnlyList<SettingsError> errors) = Build();
+            IReadOnlyList<SettingsError> errors;
+            try
+            {
+                (value, errors) = Build();
+            }
+            catch (Exception exception)
+            {
+                // Code of the application, which may read what somebody has just mistyped. This runs on a timer, which must go on.
+                return Reject([new SettingsError(Path, null, $"cannot be set by code: what was given to Configure has thrown a {exception.GetType().Name}")]);
+            }
+
             if (!string.Equals(Text().All, text, StringComparison.Ordinal))
             {
                 // Its file was read anew meanwhile, and what was built may be of neither version. If that brings something, it is told, and read here again.
@@ -196,8 +206,26 @@ public sealed class LiveSettings<T> : ILiveSettings
         return (own, string.Concat([own, .. _configures.OfType<IReadsSection>().Select(static step => Text(step.Section))]));
     }
 
-    private static string Text(IConfigurationSection? section) =>
-        section is null ? "" : string.Join('\n', section.AsEnumerable().Where(pair => pair.Value is not null).OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => $"{pair.Key}={pair.Value}"));
+    private static string Text(IConfigurationSection? section)
+    {
+        if (section is null)
+        {
+            return "";
+        }
+
+        // A loop: as a query over pairs, which are values, it is forty methods to compile at each start of a service.
+        var lines = new List<string>();
+        foreach (KeyValuePair<string, string?> pair in section.AsEnumerable())
+        {
+            if (pair.Value is not null)
+            {
+                lines.Add($"{pair.Key}={pair.Value}");
+            }
+        }
+
+        lines.Sort(StringComparer.Ordinal);
+        return string.Join('\n', lines);
+    }
 
     private sealed class Subscription(LiveSettings<T> owner, Action<T> listener) : IDisposable
     {

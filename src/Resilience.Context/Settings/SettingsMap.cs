@@ -11,8 +11,7 @@ public sealed class SettingsMap<T> : Dictionary<string, T>, ISettingsMap
     {
     }
 
-    IEnumerable<KeyValuePair<string, ISettings>> ISettingsMap.Entries =>
-        this.Select(entry => KeyValuePair.Create(entry.Key, (ISettings)entry.Value));
+    IEnumerable<string> ISettingsMap.Names => Keys;
 
     ISettings ISettingsMap.GetOrAdd(string name)
     {
@@ -28,7 +27,7 @@ public sealed class SettingsMap<T> : Dictionary<string, T>, ISettingsMap
 /// <summary>What the reader needs to know of a map without its type argument.</summary>
 internal interface ISettingsMap
 {
-    IEnumerable<KeyValuePair<string, ISettings>> Entries { get; }
+    IEnumerable<string> Names { get; }
 
     ISettings GetOrAdd(string name);
 }

@@ -77,7 +77,7 @@ public static class SettingsReader
 
     private static void ReadProperty(IConfigurationSection section, ISettings settings, PropertyInfo property, List<SettingsError> errors)
     {
-        switch (SettingsProperty.Read(property, settings))
+        switch (SettingsProperty.IsScalar(property) ? null : SettingsProperty.Read(property, settings))
         {
             case ISettings nested:
                 ReadObject(section, nested, errors);
@@ -105,7 +105,7 @@ public static class SettingsReader
         {
             if (type == typeof(string) || Nullable.GetUnderlyingType(property.PropertyType) is not null)
             {
-                property.SetValue(settings, section.Value is null || type != typeof(string) ? null : "");
+                SettingsProperty.Write(property, settings, section.Value is null || type != typeof(string) ? null : "");
             }
             else
             {
@@ -118,7 +118,7 @@ public static class SettingsReader
         string? allowed = SettingsText.TryRead(text, type, property.IsDefined(typeof(ByteSizeAttribute)), out object? value);
         if (allowed is null)
         {
-            property.SetValue(settings, value);
+            SettingsProperty.Write(property, settings, value);
         }
         else
         {
@@ -154,6 +154,12 @@ public static class SettingsReader
         int before = errors.Count;
         foreach (PropertyInfo property in settings.GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance))
         {
+            // A getter that nobody needs is a method less to compile when the service starts.
+            if (SettingsProperty.IsScalar(property) && LimitsOf(property).Length == 0)
+            {
+                continue;
+            }
+
             object? value = SettingsProperty.Read(property, settings);
             string propertyPath = $"{path}:{property.Name}";
             switch (value)
@@ -162,9 +168,9 @@ public static class SettingsReader
                     CheckObject(propertyPath, nested, errors);
                     break;
                 case ISettingsMap map:
-                    foreach ((string name, ISettings entry) in map.Entries)
+                    foreach (string name in map.Names)
                     {
-                        CheckObject($"{propertyPath}:{name}", entry, errors);
+                        CheckObject($"{propertyPath}:{name}", map.GetOrAdd(name), errors);
                     }
 
                     break;
@@ -183,7 +189,7 @@ public static class SettingsReader
 
     private static void CheckLimits(string path, PropertyInfo property, object? value, List<SettingsError> errors)
     {
-        foreach (ValidationAttribute limit in Limits.GetOrAdd(property, static property => [.. property.GetCustomAttributes<ValidationAttribute>()]))
+        foreach (ValidationAttribute limit in LimitsOf(property))
         {
             if (!limit.IsValid(value))
             {
@@ -199,6 +205,9 @@ public static class SettingsReader
         }
     }
 
+    private static ValidationAttribute[] LimitsOf(PropertyInfo property) =>
+        Limits.GetOrAdd(property, static property => (ValidationAttribute[])property.GetCustomAttributes(typeof(ValidationAttribute), inherit: false));
+
     /// <summary>The error for a key that is not a setting.</summary>
     /// <param name="section">Where it stands.</param>
     /// <param name="known">The keys that could have been meant.</param>
@@ -208,7 +217,10 @@ public static class SettingsReader
         ArgumentNullException.ThrowIfNull(section);
         string[] names = [.. known.Order(StringComparer.Ordinal)];
         string? nearest = NearestName.Find(section.Key, names);
-        return new SettingsError(section.Path, mayHoldSecret ? null : section.Value, nearest is null
+
+        // Nobody knows what it is meant to be: what looks like a connection string or an address with a user may hold a password.
+        bool isShown = !mayHoldSecret && section.Value?.AsSpan().ContainsAny('=', '@', ';') != true;
+        return new SettingsError(section.Path, isShown ? section.Value : null, nearest is null
             ? $"is not a setting; known here: {string.Join(", ", names)}"
             : $"is not a setting; did you mean '{nearest}'?");
     }

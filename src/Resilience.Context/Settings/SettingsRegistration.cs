@@ -14,7 +14,6 @@ public sealed record SettingsRegistration(Type Type, string Name, string Path, F
     internal static IReadOnlyList<SettingsError> CheckAll(IServiceProvider services) =>
     [
         .. services.GetServices<SettingsRegistration>()
-            .DistinctBy(registration => (registration.Type, registration.Name))
             .SelectMany(registration => registration.Check(services))
             .Concat(services.GetServices<ISettingsCheck>().SelectMany(check => check.Check()))
             .Distinct(),

@@ -24,6 +24,11 @@ public static class SettingsServiceCollectionExtensions
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(name);
         ArgumentNullException.ThrowIfNull(path);
+        if (IsRegistered(services, typeof(T), name))
+        {
+            return services;
+        }
+
         services.TryAddSingleton(TimeProvider.System);
         services.AddLogging();
         services.AddHostedService<SettingsWatcher>();
@@ -60,5 +65,18 @@ public static class SettingsServiceCollectionExtensions
                 return exception.Errors;
             }
         }
+    }
+
+    private static bool IsRegistered(IServiceCollection services, Type type, string name)
+    {
+        foreach (ServiceDescriptor service in services)
+        {
+            if (!service.IsKeyedService && service.ImplementationInstance is SettingsRegistration known && known.Type == type && known.Name == name)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 }

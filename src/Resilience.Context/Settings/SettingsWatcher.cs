@@ -24,7 +24,7 @@ internal sealed class SettingsWatcher : IHostedLifecycleService, IDisposable
     public SettingsWatcher(IServiceProvider services, IEnumerable<SettingsRegistration> registrations, TimeProvider timeProvider, ILogger<SettingsWatcher> logger)
     {
         _services = services;
-        _registrations = [.. registrations.DistinctBy(registration => (registration.Type, registration.Name))];
+        _registrations = [.. registrations];
         _logger = logger;
         using (ExecutionContext.SuppressFlow())
         {

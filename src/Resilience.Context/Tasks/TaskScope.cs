@@ -12,6 +12,9 @@ namespace Resilience.Context;
 /// </remarks>
 public sealed class TaskScope : IAsyncDisposable
 {
+    /// <summary>The longest that a timer of the platform takes.</summary>
+    private static readonly TimeSpan LongestTimer = TimeSpan.FromMilliseconds(uint.MaxValue - 1);
+
     private readonly Lock _lock = new(); // guards all fields below
     private readonly TaskScopeMode _mode;
     private readonly TaskScopeOptions _options;
@@ -175,7 +178,8 @@ public sealed class TaskScope : IAsyncDisposable
     {
         try
         {
-            await Drained().WaitAsync(_options.JoinTimeout, _options.TimeProvider ?? TimeProvider.System).ConfigureAwait(false);
+            TimeSpan timeout = _options.JoinTimeout <= LongestTimer ? _options.JoinTimeout : Timeout.InfiniteTimeSpan;
+            await Drained().WaitAsync(timeout, _options.TimeProvider ?? TimeProvider.System).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {

@@ -11,7 +11,6 @@ namespace Resilience.Degrade;
 internal sealed class FeatureBook : IDisposable
 {
     private readonly Lock _lock = new(); // guards everything below but the volatile reads of _snapshot
-    private readonly Lock _telling = new(); // held while listeners are called, so that they are told one at a time and in order
     private readonly Queue<FeatureChange> _untold = new();
     private readonly Dictionary<string, ActiveOverride> _overrides = new(StringComparer.OrdinalIgnoreCase); // by name: a feature may be declared later
     private readonly List<FallbackGate> _gates = [];
@@ -27,6 +26,7 @@ internal sealed class FeatureBook : IDisposable
     private PressureReading _pressure = PressureReading.Calm;
     private FeatureRule[] _rules = [];
     private int _sparedByLimit;
+    private bool _isTelling; // whether somebody calls the listeners: one at a time, so that all are told in order
     private volatile DegradationSnapshot _snapshot;
 
     public FeatureBook(LiveSettings<DegradeSettings> settings, TimeProvider time, DegradeMetrics metrics, ILogger<FeatureBook> logger)
@@ -227,12 +227,15 @@ internal sealed class FeatureBook : IDisposable
         }
 
         int limit = _settings.MaxAutomaticOff;
-        foreach (FeatureRule rule in off.OrderByDescending(rule => rule.Priority).ThenBy(rule => rule.Feature.Index).Skip(limit))
+        int spared = Math.Max(0, off.Count - limit);
+        if (spared > 0)
         {
-            states[rule.Feature.Index] = FeatureState.Degraded;
+            foreach (FeatureRule rule in off.OrderByDescending(rule => rule.Priority).ThenBy(rule => rule.Feature.Index).Skip(limit))
+            {
+                states[rule.Feature.Index] = FeatureState.Degraded;
+            }
         }
 
-        int spared = Math.Max(0, off.Count - limit);
         if (spared > _sparedByLimit)
         {
             DegradeLog.TooManyOff(_logger, off.Count, limit, spared);
@@ -260,8 +263,8 @@ internal sealed class FeatureBook : IDisposable
             return source switch
             {
                 DecisionSource.Override => new(feature, state, source, $"{manual!.Reason} ({manual.Who})", level, revision, manual.Since, manual.Until),
-                DecisionSource.Configuration => new(feature, state, source, rule.Reason ?? $"configured {configured}", level, revision, now, rule.Until),
-                DecisionSource.Automatic => new(feature, state, source, $"{signal} is {level}", level, revision, now, null),
+                DecisionSource.Configuration => new(feature, state, source, rule.Reason ?? "configured " + configured.ToString(), level, revision, now, rule.Until),
+                DecisionSource.Automatic => new(feature, state, source, $"{signal} is {level.ToString()}", level, revision, now, null),
                 _ => Declared(feature, revision, now),
             };
         }
@@ -297,26 +300,37 @@ internal sealed class FeatureBook : IDisposable
         static TimeSpan Shorter(TimeSpan left, TimeSpan right) => left == Timeout.InfiniteTimeSpan || right < left ? right : left;
     }
 
-    /// <summary>Tells listeners what has changed, in order.</summary>
+    /// <summary>
+    /// Tells listeners what has changed, in order. While somebody does so, be it further up this very stack, the rest is left to them: to wait would
+    /// turn the order round, or two who wait for each other into a deadlock.
+    /// </summary>
     public void Tell()
     {
-        lock (_telling)
+        while (true)
         {
-            while (true)
+            FeatureChange? change;
+            Action<FeatureChange>[] listeners;
+            lock (_lock)
             {
-                FeatureChange? change;
-                Action<FeatureChange>[] listeners;
-                lock (_lock)
+                if (_isTelling || !_untold.TryDequeue(out change))
                 {
-                    if (!_untold.TryDequeue(out change))
-                    {
-                        return;
-                    }
-
-                    listeners = [.. _listeners];
+                    return;
                 }
 
+                _isTelling = true;
+                listeners = [.. _listeners];
+            }
+
+            try
+            {
                 Tell(change, listeners);
+            }
+            finally
+            {
+                lock (_lock)
+                {
+                    _isTelling = false;
+                }
             }
         }
     }

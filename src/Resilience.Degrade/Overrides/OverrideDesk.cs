@@ -13,6 +13,7 @@ namespace Resilience.Degrade;
 /// </summary>
 internal sealed class OverrideDesk : BackgroundService
 {
+    private static readonly TimeSpan MinTtl = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan MaxTtl = TimeSpan.FromHours(24);
     private static readonly TimeSpan Reconnect = TimeSpan.FromSeconds(2);
 
@@ -31,6 +32,7 @@ internal sealed class OverrideDesk : BackgroundService
     private readonly ILogger _logger;
     private long _highest;
     private volatile bool _lost;
+    private bool _watchLost; // the watching loop's own
 
     public OverrideDesk(FeatureBook book, IOverrideStore store, IEnumerable<IOverrideAudit> audits, [FromKeyedServices("")] LiveSettings<DegradeSettings> settings, TimeProvider time, ILogger<OverrideDesk> logger)
     {
@@ -52,7 +54,12 @@ internal sealed class OverrideDesk : BackgroundService
         ArgumentException.ThrowIfNullOrWhiteSpace(reason);
         ArgumentException.ThrowIfNullOrWhiteSpace(who);
         TimeSpan term = ttl ?? _settings.Current.Overrides.DefaultTtl;
-        if (term <= TimeSpan.Zero || term > MaxTtl)
+        if (state is { } known && !Enum.IsDefined(known))
+        {
+            throw new ArgumentOutOfRangeException(nameof(state), state, "There is no such state.");
+        }
+
+        if (term < MinTtl || term > MaxTtl)
         {
             throw new ArgumentOutOfRangeException(nameof(ttl), term, $"An override holds from 1 ms to {MaxTtl.TotalHours:0} h; it is for an incident, the configuration is for good.");
         }
@@ -79,7 +86,7 @@ internal sealed class OverrideDesk : BackgroundService
         {
             command = await _store.AppendAsync(command, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception exception) when (doesLess && exception is not OperationCanceledException)
+        catch (Exception exception) when (doesLess && !(exception is OperationCanceledException && cancellationToken.IsCancellationRequested))
         {
             // Emergency shedding on the node at hand does not wait for a store.
             isKept = false;
@@ -151,7 +158,11 @@ internal sealed class OverrideDesk : BackgroundService
     }
 
     /// <summary>What was in force before a restart is in force before the first request, unless the store takes longer than one would wait.</summary>
-    public override async Task StartAsync(CancellationToken cancellationToken)
+    /// <remarks>A store in memory holds nothing yet, and nobody else says anything there: nothing to load, to refresh or to watch.</remarks>
+    public override Task StartAsync(CancellationToken cancellationToken) =>
+        _store is MemoryOverrideStore ? Task.CompletedTask : LoadAndStartAsync(cancellationToken);
+
+    private async Task LoadAndStartAsync(CancellationToken cancellationToken)
     {
         try
         {
@@ -181,6 +192,7 @@ internal sealed class OverrideDesk : BackgroundService
     {
         while (!stoppingToken.IsCancellationRequested)
         {
+            long began = _time.GetTimestamp();
             try
             {
                 await foreach (OverrideCommand command in _store.WatchAsync(stoppingToken).ConfigureAwait(false))
@@ -190,7 +202,7 @@ internal sealed class OverrideDesk : BackgroundService
             }
             catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
             {
-                Lost(exception);
+                WatchLost(exception, _time.GetElapsedTime(began));
             }
             catch (OperationCanceledException)
             {
@@ -267,7 +279,8 @@ internal sealed class OverrideDesk : BackgroundService
     {
         // Other nodes take only what is young and one of its kind, so it is issued anew.
         DateTimeOffset now = _time.GetUtcNow();
-        OverrideCommand again = command with { IssuedAt = now, Ttl = command.ExpiresAt - now, Nonce = Guid.NewGuid().ToString("N"), Revision = Highest() };
+        TimeSpan rest = command.ExpiresAt - now;
+        OverrideCommand again = command with { IssuedAt = now, Ttl = rest < command.Ttl ? rest : command.Ttl, Nonce = Guid.NewGuid().ToString("N"), Revision = Highest() };
         OverrideCommand? kept = null;
         try
         {
@@ -341,6 +354,16 @@ internal sealed class OverrideDesk : BackgroundService
         }
     }
 
+    /// <summary>The same of the stream, which may fail by itself while loads go well: one that was up for a while has been there, and what comes is a new episode.</summary>
+    private void WatchLost(Exception exception, TimeSpan wasUp)
+    {
+        if (!_watchLost || wasUp >= Refresh)
+        {
+            _watchLost = true;
+            Lost(exception);
+        }
+    }
+
     private long Highest()
     {
         lock (_lock)
@@ -357,15 +380,11 @@ internal sealed class OverrideDesk : BackgroundService
     {
         TimeSpan skew = _settings.Current.Overrides.MaxSkew;
         ForgetUnderLock(now);
-        bool wasSeen = command.Nonce.Length > 0 && _seen.TryGetValue(command.Nonce, out Seen seen) && (!fresh || seen.ByWatch);
-        bool isKnown = command.Nonce.Length > 0 && !_seen.TryAdd(command.Nonce, new Seen(now, fresh));
-        if (isKnown && fresh)
-        {
-            _seen[command.Nonce] = new Seen(now, ByWatch: true);
-        }
+        bool isKnown = _seen.TryGetValue(command.Nonce, out Seen seen);
+        bool wasSeen = isKnown && (!fresh || seen.ByWatch);
 
         // What is loaded again and again is no news; nor is this node's own command, or one that was loaded first, when the stream brings it.
-        isNews = fresh ? !isKnown || wasSeen : !isKnown;
+        isNews = fresh ? !isKnown || wasSeen : !isKnown || seen.WasRefused;
         string? problem =
             command.Nonce.Length == 0 ? "it has no nonce"
             : string.IsNullOrWhiteSpace(command.Reason) || string.IsNullOrWhiteSpace(command.Who) ? "it has no reason or no name"
@@ -376,8 +395,15 @@ internal sealed class OverrideDesk : BackgroundService
             : null;
         if (problem is null && command.State is not null && command.ExpiresAt <= now)
         {
+            problem = "it has ended";
             isNews = false;
-            return "it has ended";
+        }
+
+        // What was refused because it came too late, or too early by this node's clock, may be right when it is loaded; that it is not yet, is no news.
+        isNews &= !(isKnown && !fresh && problem is not null);
+        if (command.Nonce.Length > 0)
+        {
+            _seen[command.Nonce] = new Seen(isKnown && !fresh ? seen.At : now, fresh || seen.ByWatch, problem is not null && (!isKnown || seen.WasRefused));
         }
 
         return problem;
@@ -418,5 +444,6 @@ internal sealed class OverrideDesk : BackgroundService
     /// <summary>A nonce that was seen.</summary>
     /// <param name="At">When.</param>
     /// <param name="ByWatch">Whether it came by the stream: there each comes once, and twice is a replay.</param>
-    private readonly record struct Seen(DateTimeOffset At, bool ByWatch);
+    /// <param name="WasRefused">Whether it was refused so far.</param>
+    private readonly record struct Seen(DateTimeOffset At, bool ByWatch, bool WasRefused = false);
 }

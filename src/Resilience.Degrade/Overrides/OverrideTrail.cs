@@ -33,7 +33,7 @@ internal sealed class OverrideTrail(IEnumerable<IOverrideAudit> audits, ILogger 
             {
                 await audit.WriteAsync(entry, cancellationToken).ConfigureAwait(false);
             }
-            catch (Exception exception) when (doesLess && exception is not OperationCanceledException)
+            catch (Exception exception) when (doesLess && !(exception is OperationCanceledException && cancellationToken.IsCancellationRequested))
             {
                 DegradeLog.AuditFailed(logger, entry.Command.Feature, exception);
             }

@@ -26,6 +26,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
     private readonly HashSet<string> _warned = new(StringComparer.OrdinalIgnoreCase); // used when the host has started and on reloads, one at a time
     private volatile PressureSettings _current;
     private volatile PressureReading _reading = PressureReading.Calm;
+    private int _isReconfigured; // Interlocked; whether the settings say something else than when the pressure was last read
     private Thread? _thread;
     private long _lateBy;
 
@@ -139,7 +140,7 @@ public sealed class PressureMonitor : IHostedService, IDisposable
 
     internal void Tick(in SystemSample sample)
     {
-        bool changed = false;
+        bool changed = Interlocked.Exchange(ref _isReconfigured, 0) != 0;
         PressureSettings settings = _current;
         foreach (Watched watched in _signals)
         {
@@ -235,6 +236,8 @@ public sealed class PressureMonitor : IHostedService, IDisposable
         {
             watched.Settings = settings.Pressure.For(watched.Signal.Name);
         }
+
+        Volatile.Write(ref _isReconfigured, 1);
     }
 
     private void Run()

@@ -24,14 +24,7 @@ public sealed class ClientThrottleHandler(ClientThrottle throttle, TimeProvider?
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
-        RequestScope? scope = RequestScope.Current;
-        if (!throttle.TryBegin(scope?.Priority ?? Priority.Normal))
-        {
-            throw new RefusedException($"The call was not made: the backend refuses so many that {throttle.RefusalProbability:P0} are refused at the client, what matters least first. Come back later or ask less.", null);
-        }
-
-        // A deadline that the caller chose does not count: with short ones it could close the throttle for everybody.
-        Deadline deadline = scope is { IsDeadlineCallerChosen: false } ? scope.Deadline : Deadline.None;
+        Deadline deadline = Begin();
         long began = _clock.Milliseconds;
         bool accepted = false;
         try
@@ -50,6 +43,41 @@ public sealed class ClientThrottleHandler(ClientThrottle throttle, TimeProvider?
         {
             throttle.Report(accepted);
         }
+    }
+
+    /// <summary>Does the same for clients that call <see cref="HttpClient.Send(HttpRequestMessage)"/>, and blocks until the headers of the answer are there.</summary>
+    /// <inheritdoc cref="SendAsync"/>
+    protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        Deadline deadline = Begin();
+        long began = _clock.Milliseconds;
+        bool accepted = false;
+        try
+        {
+            HttpResponseMessage response = base.Send(request, cancellationToken);
+            accepted = !DegradeStrategy.IsOverload(response.StatusCode);
+            return response;
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            accepted = !HasWaitedLong(began) && !deadline.IsExpired;
+            throw;
+        }
+        finally
+        {
+            throttle.Report(accepted);
+        }
+    }
+
+    /// <summary>Asks the throttle.</summary>
+    /// <returns>The deadline that this service set for the request. One that the caller chose does not count: with short ones it could close the throttle for everybody.</returns>
+    private Deadline Begin()
+    {
+        RequestScope? scope = RequestScope.Current;
+        return throttle.TryBegin(scope?.Priority ?? Priority.Normal)
+            ? scope is { IsDeadlineCallerChosen: false } ? scope.Deadline : Deadline.None
+            : throw new RefusedException($"The call was not made: the backend refuses so many that {throttle.RefusalProbability:P0} are refused at the client, what matters least first. Come back later or ask less.", null);
     }
 
     private bool HasWaitedLong(long began) =>

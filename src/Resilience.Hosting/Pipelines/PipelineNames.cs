@@ -13,21 +13,42 @@ internal sealed class PipelineNames(IServiceProvider services, IEnumerable<Setti
     public IEnumerable<SettingsError> Check()
     {
         KitPipelines.AddTo(services.GetRequiredService<ResiliencePipelineProvider<string>>(), services);
-        return registrations
-            .Where(static registration => registration.Type == typeof(CacheOptions) || registration.Type == typeof(PoolOptions) || registration.Type == typeof(BatchWriterOptions))
-            .DistinctBy(static registration => (registration.Type, registration.Name))
+        var errors = new List<SettingsError>();
+        foreach (SettingsRegistration registration in registrations)
+        {
             // Settings that are wrong in another way are told by those who check them; getting them would have everything checked, this too.
-            .Where(registration => registration.Check(services).Count == 0)
-            .SelectMany(Named)
-            .Select(named => NamedPipelines.Check(services, named.Name, named.Section, named.Setting))
-            .OfType<SettingsError>();
+            bool mayName = registration.Type == typeof(CacheOptions) || registration.Type == typeof(PoolOptions) || registration.Type == typeof(BatchWriterOptions);
+            if (mayName && registration.Check(services).Count == 0)
+            {
+                Check(registration.Resolve(services), errors);
+            }
+        }
+
+        return errors;
     }
 
-    private IEnumerable<(string? Name, string Section, string Setting)> Named(SettingsRegistration registration) => registration.Resolve(services) switch
+    private void Check(ILiveSettings settings, List<SettingsError> errors)
     {
-        LiveSettings<CacheOptions> cache => [(cache.Current.LoadPipeline, cache.Path, "LoadPipeline"), (cache.Current.Shared.Pipeline, $"{cache.Path}:Shared", "Pipeline")],
-        LiveSettings<PoolOptions> pool => [(pool.Current.Pipeline, pool.Path, "Pipeline")],
-        LiveSettings<BatchWriterOptions> batches => [(batches.Current.Pipeline, batches.Path, "Pipeline")],
-        _ => [],
-    };
+        switch (settings)
+        {
+            case LiveSettings<CacheOptions> cache:
+                Check(cache.Current.LoadPipeline, cache.Path, "LoadPipeline", errors);
+                Check(cache.Current.Shared.Pipeline, $"{cache.Path}:Shared", "Pipeline", errors);
+                break;
+            case LiveSettings<PoolOptions> pool:
+                Check(pool.Current.Pipeline, pool.Path, "Pipeline", errors);
+                break;
+            case LiveSettings<BatchWriterOptions> batches:
+                Check(batches.Current.Pipeline, batches.Path, "Pipeline", errors);
+                break;
+        }
+    }
+
+    private void Check(string? name, string section, string setting, List<SettingsError> errors)
+    {
+        if (NamedPipelines.Check(services, name, section, setting) is { } error)
+        {
+            errors.Add(error);
+        }
+    }
 }

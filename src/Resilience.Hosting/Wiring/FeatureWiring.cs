@@ -23,7 +23,7 @@ internal sealed class FeatureWiring(KitBlocks blocks, IDegradation degradation, 
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _subscriptions.Add(degradation.OnChange(_ => Apply()));
-        foreach (SettingsRegistration registration in registrations.DistinctBy(static registration => (registration.Type, registration.Name)))
+        foreach (SettingsRegistration registration in registrations)
         {
             // A block takes its new settings before this: it listens since it was made.
             if (registration.Type == typeof(CacheOptions))

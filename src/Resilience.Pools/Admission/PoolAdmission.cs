@@ -89,6 +89,10 @@ public sealed class PoolAdmission
             // Asks for nothing, to be told when there would be something.
             throw Refused(poolName, _limiter.AttemptAcquire(permitCount: 0));
         }
+        catch (OperationCanceledException exception) when (cancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(exception.Message, exception, cancellationToken);
+        }
 
         return lease.IsAcquired ? lease : throw Refused(poolName, lease);
     }

@@ -11,7 +11,7 @@ internal sealed class BatchMetrics
 
     private static readonly Lazy<BatchMetrics> SharedMetrics = new(static () => new BatchMetrics(new Meter(PoolMetrics.MeterName)));
 
-    private readonly ConcurrentDictionary<object, (string Name, Func<int> Queued)> _writers = new();
+    private readonly ConcurrentDictionary<object, Watched> _writers = new();
     private readonly Counter<long> _items;
     private readonly Histogram<int> _sizes;
     private readonly Histogram<double> _writeTime;
@@ -32,7 +32,7 @@ internal sealed class BatchMetrics
     /// <summary>For writers that no container made.</summary>
     public static BatchMetrics Shared => SharedMetrics.Value;
 
-    public void Add(object writer, string name, Func<int> queued) => _writers.TryAdd(writer, (name, queued));
+    public void Add(object writer, string name, Func<int> queued) => _writers.TryAdd(writer, new Watched(name, queued));
 
     public void Remove(object writer) => _writers.TryRemove(writer, out _);
 
@@ -47,4 +47,6 @@ internal sealed class BatchMetrics
 
         _writeTime.Record(time.TotalSeconds, new(WriterTag, writer), new(OutcomeTag, succeeded ? "ok" : "failed"));
     }
+
+    private sealed record Watched(string Name, Func<int> Queued);
 }

@@ -91,9 +91,7 @@ internal sealed class BatchSink<T>(
     private async Task LetEndAsync(Task attempt)
     {
         await attempt.WaitAsync(BatchWriterOptions.GiveUpGrace, time, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-
-        // Observed, or its failure would surface as unobserved when it ends after all.
-        _ = attempt.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        AbandonedTask.Observe(attempt);
     }
 
     private void NoteWritten(int count, int failures, TimeSpan took)

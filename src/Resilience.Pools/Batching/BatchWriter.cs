@@ -15,8 +15,8 @@ namespace Resilience.Pools;
 /// <typeparam name="T">The item.</typeparam>
 /// <remarks>
 /// Batches are written one at a time, in the order in which items were accepted. A failed batch is written again as a whole, so a sink
-/// that may fail after it has taken part of a batch should be idempotent. All members are thread-safe. The host starts and drains it;
-/// outside of a host the first item starts it.
+/// that may fail after it has taken part of a batch should be idempotent. All members are thread-safe. The first item starts
+/// it; the host drains it.
 /// </remarks>
 public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
 {
@@ -185,13 +185,15 @@ public sealed class BatchWriter<T> : IAsyncDisposable, IDisposable
     /// A second call waits for the first; the shorter time counts.
     /// </summary>
     /// <param name="timeout">How long; <see cref="BatchWriterOptions.DrainTimeout"/> when <see langword="null"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative and not infinite.</exception>
     public async Task<BatchDrainResult> DrainAsync(TimeSpan? timeout = null)
     {
+        TimerSpan.ThrowIfNegative(timeout, nameof(timeout));
         Task loop = EnsureStarted();
         _isClosed = true;
         _queue.Writer.TryComplete();
         EndLinger();
-        using (var limit = new CancellationTokenSource(timeout ?? _options.DrainTimeout, _time))
+        using (var limit = new CancellationTokenSource(TimerSpan.Of(timeout ?? _options.DrainTimeout), _time))
         using (limit.Token.UnsafeRegister(static source => ((CancellationTokenSource)source!).Cancel(), _giveUp))
         {
             await loop.ConfigureAwait(false);

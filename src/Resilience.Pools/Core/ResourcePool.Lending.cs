@@ -144,6 +144,31 @@ public sealed partial class ResourcePool<T>
         entry.IsTold = entry.Stack is not null || entry.LeasedTimestamp != 0;
     }
 
+    /// <summary>Notes a permit that lives as long as the lease. The lease may have been taken away meanwhile; then nobody else gives the permit back.</summary>
+    private static void NoteAdmission(PoolEntry<T> entry, long version, IDisposable? permit)
+    {
+        if (permit is null)
+        {
+            return;
+        }
+
+        // Noted, then looked: whoever takes a lease away moves the word on first and looks for a permit next.
+        IDisposable? others = Interlocked.Exchange(ref entry.Admission, permit);
+        if (others is null && EntryWord.IsLeased(entry.ReadWord(), version))
+        {
+            return;
+        }
+
+        if (Interlocked.CompareExchange(ref entry.Admission, others, permit) == permit)
+        {
+            permit.Dispose();
+        }
+        else
+        {
+            others?.Dispose();
+        }
+    }
+
     /// <summary>Serves those who wait from what is idle, then has made what is still wanting.</summary>
     /// <returns>False when what is idle has to be checked first, and as much as callers wait for is being checked.</returns>
     private bool Pump()

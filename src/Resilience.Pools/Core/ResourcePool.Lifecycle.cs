@@ -67,6 +67,11 @@ public sealed partial class ResourcePool<T> : IBoundMember
         {
             Volatile.Write(ref _clearedAt, _clock.Milliseconds);
             Volatile.Write(ref _clearPace, Milliseconds(pace));
+            if (pace == TimeSpan.Zero)
+            {
+                _goneBefore = _generation + 1;
+            }
+
             generation = Interlocked.Increment(ref _generation);
         }
 
@@ -106,7 +111,12 @@ public sealed partial class ResourcePool<T> : IBoundMember
     /// </summary>
     /// <param name="timeout">How long leases may still last; <see cref="PoolOptions.DrainTimeout"/> when <see langword="null"/>.</param>
     /// <returns>What came of it, once every resource has been destroyed or <see cref="PoolOptions.DestroyTimeout"/> has passed.</returns>
-    public Task<PoolDrainResult> DrainAsync(TimeSpan? timeout = null) => DrainAsync(timeout, CancellationToken.None);
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative and not infinite.</exception>
+    public Task<PoolDrainResult> DrainAsync(TimeSpan? timeout = null)
+    {
+        TimerSpan.ThrowIfNegative(timeout, nameof(timeout));
+        return DrainAsync(timeout, CancellationToken.None);
+    }
 
     /// <param name="timeout">How long leases may still last.</param>
     /// <param name="hurry">When it is cancelled, leases are taken away at once and destructions are not waited for.</param>
@@ -135,7 +145,7 @@ public sealed partial class ResourcePool<T> : IBoundMember
         }
 
         FailAll(waiters, new PoolClosedException(Name));
-        Run((Pool: this, Drain: drain, Leased: leased, Timeout: timeout ?? _options.DrainTimeout, Hurry: hurry), static work => work.Pool.DrainAsync(work.Drain, work.Leased, work.Timeout, work.Hurry));
+        Run((Pool: this, Drain: drain, Leased: leased, Timeout: TimerSpan.Of(timeout ?? _options.DrainTimeout), Hurry: hurry), static work => work.Pool.DrainAsync(work.Drain, work.Leased, work.Timeout, work.Hurry));
         return drain.Task;
     }
 

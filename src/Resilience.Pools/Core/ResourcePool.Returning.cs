@@ -64,11 +64,9 @@ public sealed partial class ResourcePool<T>
             _sizer?.Used(used);
         }
 
-        IDisposable? admission = entry.Admission;
-        if (admission is not null)
+        if (entry.Admission is not null)
         {
-            entry.Admission = null;
-            admission.Dispose();
+            Interlocked.Exchange(ref entry.Admission, null)?.Dispose();
         }
     }
 
@@ -76,7 +74,7 @@ public sealed partial class ResourcePool<T>
     internal bool ReportFailure(PoolEntry<T> entry, long version, Exception exception)
     {
         T? resource = Volatile.Read(ref entry.Resource);
-        if (resource is null || !EntryWord.IsLeased(entry.ReadWord(), version) || !_factory.IsFatal(resource, exception))
+        if (resource is null || !EntryWord.IsLeased(entry.ReadWord(), version) || !IsFatal(resource, exception))
         {
             return false;
         }
@@ -84,6 +82,20 @@ public sealed partial class ResourcePool<T>
         entry.MarkInvalid(version);
         Suspect();
         return true;
+    }
+
+    /// <summary>A factory that fails to judge must not hide what went wrong; nobody knows then whether the resource still works.</summary>
+    private bool IsFatal(T resource, Exception exception)
+    {
+        try
+        {
+            return _factory.IsFatal(resource, exception);
+        }
+        catch (Exception failure)
+        {
+            PoolsLog.CheckFailed(_logger, Name, failure);
+            return true;
+        }
     }
 
     /// <summary>Has every resource that is idle now validated before its next use.</summary>

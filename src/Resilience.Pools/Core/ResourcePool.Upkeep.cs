@@ -221,8 +221,13 @@ public sealed partial class ResourcePool<T>
             return false;
         }
 
-        long pace = Volatile.Read(ref _clearPace);
-        return pace == 0 || now >= Volatile.Read(ref _clearedAt) + (pace * entry.Index / Math.Max(1, _limit));
+        if (entry.Generation - _goneBefore < 0)
+        {
+            return true;
+        }
+
+        // In a pool that has shrunk a place may lie beyond the limit; its turn comes within the pace all the same.
+        return now >= Volatile.Read(ref _clearedAt) + (Volatile.Read(ref _clearPace) * entry.Index / Math.Max(_limit, entry.Index + 1));
     }
 
     private bool IsSurplus() => _open - Volatile.Read(ref _closing) > _limit;

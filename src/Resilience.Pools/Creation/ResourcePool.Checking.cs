@@ -74,13 +74,15 @@ public sealed partial class ResourcePool<T>
     private async Task FinishCheckAsync(PoolEntry<T> entry, ValueTask<bool> check)
     {
         bool works = false;
+        Task<bool> running = check.AsTask();
         try
         {
-            works = await check.AsTask().WaitAsync(_options.ValidateTimeout, _time, _lifetime.Token).ConfigureAwait(false);
+            works = await running.WaitAsync(_options.ValidateTimeout, _time, _lifetime.Token).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
             PoolsLog.CheckFailed(_logger, Name, exception);
+            AbandonedTask.Observe(running);
         }
 
         EndCheck(entry, works);

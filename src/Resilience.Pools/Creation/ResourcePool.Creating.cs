@@ -216,7 +216,9 @@ public sealed partial class ResourcePool<T>
             long now = _clock.Milliseconds;
             opened = _circuit.Failed(failure, round, now, _options);
             failures = _circuit.Failures;
-            ArmUnderLock(_circuit.RetryAt, now);
+
+            // There is no pause to wait out where one that began with it has succeeded since.
+            ArmUnderLock(Math.Max(_circuit.RetryAt, now), now);
             if (IsHopelessUnderLock())
             {
                 hopeless = TakeAllWaitersUnderLock();

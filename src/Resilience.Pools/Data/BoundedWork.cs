@@ -44,8 +44,7 @@ internal static class BoundedWork
                 return await work.ConfigureAwait(false);
             }
 
-            // Observed, or the failure of work that nobody waits for any more would surface as unobserved.
-            _ = work.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+            AbandonedTask.Observe(work);
             throw;
         }
     }

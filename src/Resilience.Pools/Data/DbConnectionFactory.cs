@@ -34,9 +34,12 @@ internal sealed class DbConnectionFactory(Func<DbConnection> create, PooledDbOpt
     /// the place is given up when the time is up, though the provider still holds a socket to nowhere. On a thread of its own, because a
     /// provider may block where it waits for a command that has not ended.
     /// </summary>
-    public async ValueTask DestroyAsync(DbConnection resource, CancellationToken cancellationToken) =>
-        await Task.Factory.StartNew(static connection => ((DbConnection)connection!).DisposeAsync().AsTask(), resource, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
-            .Unwrap().WaitAsync(cancellationToken).ConfigureAwait(false);
+    public async ValueTask DestroyAsync(DbConnection resource, CancellationToken cancellationToken)
+    {
+        Task closing = Task.Factory.StartNew(static connection => ((DbConnection)connection!).DisposeAsync().AsTask(), resource, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+        AbandonedTask.Observe(closing);
+        await closing.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>A failed statement leaves the connection open; a broken connection does not stay open.</summary>
     public bool IsFatal(DbConnection resource, Exception exception) => resource.State != ConnectionState.Open;
@@ -55,6 +58,7 @@ internal sealed class DbConnectionFactory(Func<DbConnection> create, PooledDbOpt
 
             // Without the token: some providers block a pool thread while they ask a silent server to cancel. The wait itself is bounded.
             Task work = command.ExecuteNonQueryAsync(CancellationToken.None);
+            AbandonedTask.Observe(work);
             await work.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
 

@@ -31,33 +31,49 @@ internal sealed class PooledDbDataReader(DbDataReader inner, PooledDbConnection 
 
     public override void Close()
     {
-        // Closing reads what is left of the results: of a connection that was given up, for as long as the network is silent.
-        if (!connection.IsGivenUp)
+        try
         {
-            inner.Close();
+            // Closing reads what is left of the results: of a connection that was given up, for as long as the network is silent.
+            if (!connection.IsGivenUp)
+            {
+                inner.Close();
+            }
         }
-
-        CloseConnection();
+        finally
+        {
+            CloseConnection();
+        }
     }
 
     public override async Task CloseAsync()
     {
-        if (!connection.IsGivenUp)
+        try
         {
-            await inner.CloseAsync().ConfigureAwait(false);
+            if (!connection.IsGivenUp)
+            {
+                await inner.CloseAsync().ConfigureAwait(false);
+            }
         }
-
-        CloseConnection();
+        finally
+        {
+            CloseConnection();
+        }
     }
 
     public override async ValueTask DisposeAsync()
     {
-        if (!connection.IsGivenUp)
+        try
         {
-            await inner.DisposeAsync().ConfigureAwait(false);
+            if (!connection.IsGivenUp)
+            {
+                await inner.DisposeAsync().ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            CloseConnection();
         }
 
-        CloseConnection();
         await base.DisposeAsync().ConfigureAwait(false);
     }
 
@@ -132,17 +148,23 @@ internal sealed class PooledDbDataReader(DbDataReader inner, PooledDbConnection 
     {
         if (disposing)
         {
-            if (!connection.IsGivenUp)
+            try
             {
-                inner.Dispose();
+                if (!connection.IsGivenUp)
+                {
+                    inner.Dispose();
+                }
             }
-
-            CloseConnection();
+            finally
+            {
+                CloseConnection();
+            }
         }
 
         base.Dispose(disposing);
     }
 
+    /// <summary>Even when the reader could not be closed: whoever asked for this closes nothing but the reader.</summary>
     private void CloseConnection()
     {
         if (closesConnection)

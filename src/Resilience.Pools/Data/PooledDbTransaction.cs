@@ -17,25 +17,42 @@ internal sealed class PooledDbTransaction(PooledDbConnection connection, DbTrans
 
     protected override DbConnection? DbConnection => IsCompleted ? null : connection;
 
-    public override void Commit() => End(static transaction => transaction.Commit());
+    public override void Commit()
+    {
+        Noted(inner.Commit);
+        IsCompleted = true;
+    }
 
-    public override Task CommitAsync(CancellationToken cancellationToken = default) => EndAsync(inner.CommitAsync, cancellationToken);
+    /// <summary>A commit whose wait was cancelled may have happened or not, as with any provider; its connection is not used again.</summary>
+    public override async Task CommitAsync(CancellationToken cancellationToken = default)
+    {
+        await NotedAsync(inner.CommitAsync, cancellationToken).ConfigureAwait(false);
+        IsCompleted = true;
+    }
 
-    public override void Rollback() => End(static transaction => transaction.Rollback());
+    public override void Rollback()
+    {
+        Noted(inner.Rollback);
+        IsCompleted = true;
+    }
 
-    public override Task RollbackAsync(CancellationToken cancellationToken = default) => EndAsync(inner.RollbackAsync, cancellationToken);
+    public override async Task RollbackAsync(CancellationToken cancellationToken = default)
+    {
+        await NotedAsync(inner.RollbackAsync, cancellationToken).ConfigureAwait(false);
+        IsCompleted = true;
+    }
 
-    public override void Save(string savepointName) => inner.Save(savepointName);
+    public override void Save(string savepointName) => Noted(() => inner.Save(savepointName));
 
-    public override Task SaveAsync(string savepointName, CancellationToken cancellationToken = default) => inner.SaveAsync(savepointName, cancellationToken);
+    public override Task SaveAsync(string savepointName, CancellationToken cancellationToken = default) => NotedAsync(token => inner.SaveAsync(savepointName, token), cancellationToken);
 
-    public override void Rollback(string savepointName) => inner.Rollback(savepointName);
+    public override void Rollback(string savepointName) => Noted(() => inner.Rollback(savepointName));
 
-    public override Task RollbackAsync(string savepointName, CancellationToken cancellationToken = default) => inner.RollbackAsync(savepointName, cancellationToken);
+    public override Task RollbackAsync(string savepointName, CancellationToken cancellationToken = default) => NotedAsync(token => inner.RollbackAsync(savepointName, token), cancellationToken);
 
-    public override void Release(string savepointName) => inner.Release(savepointName);
+    public override void Release(string savepointName) => Noted(() => inner.Release(savepointName));
 
-    public override Task ReleaseAsync(string savepointName, CancellationToken cancellationToken = default) => inner.ReleaseAsync(savepointName, cancellationToken);
+    public override Task ReleaseAsync(string savepointName, CancellationToken cancellationToken = default) => NotedAsync(token => inner.ReleaseAsync(savepointName, token), cancellationToken);
 
     public override async ValueTask DisposeAsync()
     {
@@ -64,12 +81,11 @@ internal sealed class PooledDbTransaction(PooledDbConnection connection, DbTrans
         base.Dispose(disposing);
     }
 
-    private void End(Action<DbTransaction> end)
+    private void Noted(Action step)
     {
         try
         {
-            end(inner);
-            IsCompleted = true;
+            step();
         }
         catch (Exception exception)
         {
@@ -78,14 +94,12 @@ internal sealed class PooledDbTransaction(PooledDbConnection connection, DbTrans
         }
     }
 
-    /// <summary>A commit whose wait was cancelled may have happened or not, as with any provider; its connection is not used again.</summary>
-    private async Task EndAsync(Func<CancellationToken, Task> end, CancellationToken cancellationToken)
+    private async Task NotedAsync(Func<CancellationToken, Task> step, CancellationToken cancellationToken)
     {
         try
         {
             cancellationToken.ThrowIfCancellationRequested();
-            await BoundedWork.WaitAsync(end(CancellationToken.None), connection, cancellationToken).ConfigureAwait(false);
-            IsCompleted = true;
+            await BoundedWork.WaitAsync(step(CancellationToken.None), connection, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception)
         {

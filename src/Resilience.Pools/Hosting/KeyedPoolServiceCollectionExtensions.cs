@@ -21,7 +21,7 @@ public static class KeyedPoolServiceCollectionExtensions
     /// <param name="name">The name; the DI key.</param>
     /// <param name="factory">Gives what makes the factory of a key's resources.</param>
     /// <param name="maxTotal">The most resources of all keys together, from 1.</param>
-    /// <param name="keyIdleTimeout">After how long without a resource or a caller a key is forgotten; 5 minutes when <see langword="null"/>.</param>
+    /// <param name="keyIdleTimeout">After how long without a caller and a lease a key is forgotten, and its idle resources destroyed; 5 minutes when <see langword="null"/>.</param>
     public static PoolBuilder AddKeyedResourcePool<TKey, T>(this IServiceCollection services, string name, Func<IServiceProvider, Func<TKey, IResourceFactory<T>>> factory, int maxTotal = 100, TimeSpan? keyIdleTimeout = null)
         where TKey : notnull
         where T : class

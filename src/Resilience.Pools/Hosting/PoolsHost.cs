@@ -53,11 +53,8 @@ internal sealed class HostedBatchWriter<T>(BatchWriter<T> writer) : IHostedBlock
 {
     public bool UsesPools => true;
 
-    public Task StartAsync(CancellationToken cancellationToken)
-    {
-        _ = writer.EnsureStarted();
-        return Task.CompletedTask;
-    }
+    /// <summary>Nothing: the first item starts the writer.</summary>
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public async Task DrainAsync(CancellationToken hurry)
     {

@@ -9,6 +9,6 @@ public sealed class KeyedPoolOptions
     /// <summary>The most resources of all keys together, from 1. Default 100. A key that wants one when all are taken gets the place of another key's idle one, or the next that comes back.</summary>
     public int MaxTotal { get; set; } = 100;
 
-    /// <summary>How long a key may hold no resource and have no caller before it is forgotten. Default 5 minutes, from 10 ms.</summary>
+    /// <summary>How long nobody may have asked for a key, and nobody hold a lease of it, before it is forgotten and its idle resources are destroyed. Default 5 minutes, from 10 ms.</summary>
     public TimeSpan KeyIdleTimeout { get; set; } = TimeSpan.FromMinutes(5);
 }

@@ -88,7 +88,11 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
             (int leased, int waiting, var backend) = (0, 0, PoolBackendState.Up);
             foreach ((_, Member member) in _members)
             {
-                PoolOccupancy one = member.Pool.Occupancy;
+                if (member.Pool?.Occupancy is not { } one)
+                {
+                    continue;
+                }
+
                 leased += one.Leased;
                 waiting += one.Waiting;
                 backend = one.Backend > backend ? one.Backend : backend;
@@ -110,7 +114,7 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
             _yields = value;
             foreach ((_, Member member) in _members)
             {
-                member.Pool.YieldsToPriority = value;
+                member.Pool?.YieldsToPriority = value;
             }
         }
     }
@@ -149,10 +153,10 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
     /// <returns>Whether there was one. A key that has no pool does not get one by it.</returns>
     public bool TryAcquire(TKey key, out PoolLease<T> lease, [CallerFilePath] string callerFile = "", [CallerLineNumber] int callerLine = 0)
     {
-        if (_members.TryGetValue(key, out Member? member))
+        if (_members.TryGetValue(key, out Member? member) && member.Pool is { } pool)
         {
             member.UsedAt = _time.GetTimestamp();
-            return member.Pool.TryAcquire(out lease, callerFile, callerLine);
+            return pool.TryAcquire(out lease, callerFile, callerLine);
         }
 
         lease = default;
@@ -161,7 +165,7 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
 
     /// <summary>The state of one key's pool; <see langword="null"/> when it has none.</summary>
     /// <param name="key">The key.</param>
-    public PoolSnapshot? Snapshot(TKey key) => _members.TryGetValue(key, out Member? member) ? member.Pool.Snapshot() : null;
+    public PoolSnapshot? Snapshot(TKey key) => _members.TryGetValue(key, out Member? member) ? member.Pool?.Snapshot() : null;
 
     /// <summary>All keys together; the limit is that over all, the backend's state the worst of any key.</summary>
     public PoolSnapshot Snapshot()
@@ -170,7 +174,7 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
         KeyTotals forgotten;
         lock (_forgetting)
         {
-            all = [.. _members.Select(static pair => pair.Value.Pool).Concat(_leaving).Select(static pool => pool.Snapshot())];
+            all = [.. Made().Concat(_leaving).Select(static pool => pool.Snapshot())];
             forgotten = _forgotten;
         }
 
@@ -203,14 +207,14 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
 
     /// <inheritdoc/>
     public Task ClearAsync(TimeSpan pace = default, CancellationToken cancellationToken = default) =>
-        Task.WhenAll(_members.Select(pair => pair.Value.Pool.ClearAsync(pace, cancellationToken)));
+        Task.WhenAll(Made().Select(pool => pool.ClearAsync(pace, cancellationToken)));
 
     /// <summary>Replaces the resources of one key; see <see cref="ResourcePool{T}.ClearAsync"/>. Nothing to do when the key has no pool.</summary>
     /// <param name="key">The key.</param>
     /// <param name="pace">Over how long the replacement is spread.</param>
     /// <param name="cancellationToken">Ends the wait, not the clearing.</param>
     public Task ClearKeyAsync(TKey key, TimeSpan pace = default, CancellationToken cancellationToken = default) =>
-        _members.TryGetValue(key, out Member? member) ? member.Pool.ClearAsync(pace, cancellationToken) : Task.CompletedTask;
+        _members.TryGetValue(key, out Member? member) && member.Pool is { } pool ? pool.ClearAsync(pace, cancellationToken) : Task.CompletedTask;
 
     /// <summary>Changes the bound per key.</summary>
     /// <param name="maxSize">The new bound, from 1 to 65,536.</param>
@@ -222,25 +226,30 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
         PoolOptions options = perKey.Copy();
         options.DetectNestedAcquire = _perKey.DetectNestedAcquire;
         _perKey = options;
-        foreach ((_, Member member) in _members)
+        foreach (ResourcePool<T> pool in Made())
         {
-            member.Pool.Apply(options);
+            pool.Apply(options);
         }
     }
 
     /// <summary>Closes the pools of all keys; see <see cref="ResourcePool{T}.DrainAsync(TimeSpan?)"/>.</summary>
     /// <param name="timeout">How long leases may still last; the options' when <see langword="null"/>.</param>
-    public Task<PoolDrainResult> DrainAsync(TimeSpan? timeout = null) => DrainAsync(timeout, CancellationToken.None);
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative and not infinite.</exception>
+    public Task<PoolDrainResult> DrainAsync(TimeSpan? timeout = null)
+    {
+        TimerSpan.ThrowIfNegative(timeout, nameof(timeout));
+        return DrainAsync(timeout, CancellationToken.None);
+    }
 
     internal async Task<PoolDrainResult> DrainAsync(TimeSpan? timeout, CancellationToken hurry)
     {
         _isClosed = true;
         await _timer.DisposeAsync().ConfigureAwait(false);
-        _end.CancelAfter(timeout ?? _perKey.DrainTimeout);
+        _end.CancelAfter(TimerSpan.Of(timeout ?? _perKey.DrainTimeout));
         ResourcePool<T>[] all;
         lock (_forgetting)
         {
-            all = [.. _members.Select(static pair => pair.Value.Pool), .. _leaving];
+            all = [.. Made(), .. _leaving];
         }
 
         PoolDrainResult[] results = await Task.WhenAll(all.Select(pool => pool.DrainAsync(timeout, hurry))).ConfigureAwait(false);
@@ -277,22 +286,32 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
             throw new PoolClosedException(Name);
         }
 
-        if (!_members.TryGetValue(key, out Member? member))
+        while (true)
         {
-            // Lazy, so that of several callers at once one makes the pool.
-            member = _members.GetOrAdd(key, static (key, owner) => new Member(() => owner.Make(key)), this);
-        }
+            if (!_members.TryGetValue(key, out Member? member))
+            {
+                member = _members.GetOrAdd(key, static _ => new Member());
+            }
 
-        member.UsedAt = _time.GetTimestamp();
-        ResourcePool<T> pool = member.Pool;
-        if (_isClosed)
-        {
-            // The drain may not have seen this one.
-            pool.Dispose();
-        }
+            member.UsedAt = _time.GetTimestamp();
+            if (member.PoolOrMake(this, key) is not { } pool)
+            {
+                // Its pool could not be made, which its caller was told: this one tries anew.
+                continue;
+            }
 
-        return pool;
+            if (_isClosed)
+            {
+                // The drain may not have seen this one.
+                pool.Dispose();
+            }
+
+            return pool;
+        }
     }
+
+    /// <summary>The pools of all keys; one that is being made is waited for.</summary>
+    private IEnumerable<ResourcePool<T>> Made() => _members.Select(static pair => pair.Value.Pool).OfType<ResourcePool<T>>();
 
     private ResourcePool<T> Make(TKey key)
     {
@@ -310,8 +329,7 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
                 continue;
             }
 
-            PoolSnapshot snapshot = member.Pool.Snapshot();
-            if (snapshot is { Leased: 0, Waiting: 0, Creating: 0, Checking: 0 })
+            if (member.Pool is { } pool && pool.Snapshot() is { Leased: 0, Waiting: 0, Creating: 0, Checking: 0 })
             {
                 lock (_forgetting)
                 {
@@ -320,11 +338,10 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
                         continue;
                     }
 
-                    _leaving.Add(member.Pool);
+                    _leaving.Add(pool);
                 }
 
-                _bound.Leave(member.Pool);
-                _ = ForgetAsync(member.Pool);
+                _ = ForgetAsync(pool);
             }
         }
     }
@@ -336,6 +353,7 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
     private async Task ForgetAsync(ResourcePool<T> pool)
     {
         await pool.DrainAsync(Timeout.InfiniteTimeSpan, _end.Token).ConfigureAwait(false);
+        _bound.Leave(pool); // only now: until it is closed it may still want a place
         PoolSnapshot last = pool.Snapshot();
         lock (_forgetting)
         {
@@ -348,17 +366,63 @@ public sealed partial class KeyedResourcePool<TKey, T> : IResourcePool, IAsyncDi
     /// <summary>What the pools of forgotten keys had counted: totals must not fall when a key vanishes.</summary>
     private readonly record struct KeyTotals(long Timeouts, long Leaks, long Reclaims, long StaleReturns, long Created, long Destroyed);
 
-    private sealed class Member(Func<ResourcePool<T>> make)
+    /// <summary>A key. Its pool is made once, by the first of its callers; if that fails the key vanishes, for the next caller may have more luck.</summary>
+    private sealed class Member
     {
-        private readonly Lazy<ResourcePool<T>> _pool = new(make);
+        private readonly Lock _making = new(); // guards the making and _hasFailed
+        private volatile ResourcePool<T>? _pool;
+        private bool _hasFailed;
         private long _usedAt;
 
-        public ResourcePool<T> Pool => _pool.Value;
+        /// <summary>The pool, if there is one; while it is being made, that is waited for.</summary>
+        public ResourcePool<T>? Pool
+        {
+            get
+            {
+                if (_pool is { } made)
+                {
+                    return made;
+                }
+
+                lock (_making)
+                {
+                    return _pool;
+                }
+            }
+        }
 
         public long UsedAt
         {
             get => Interlocked.Read(ref _usedAt);
             set => Interlocked.Exchange(ref _usedAt, value);
+        }
+
+        /// <summary>The pool; <see langword="null"/> when another caller failed to make it, and this key has gone.</summary>
+        public ResourcePool<T>? PoolOrMake(KeyedResourcePool<TKey, T> owner, TKey key)
+        {
+            if (_pool is { } made)
+            {
+                return made;
+            }
+
+            lock (_making)
+            {
+                if (_pool is null && !_hasFailed)
+                {
+                    try
+                    {
+                        _pool = owner.Make(key);
+                    }
+                    catch
+                    {
+                        _hasFailed = true;
+                        owner._members.TryRemove(KeyValuePair.Create(key, this));
+                        throw;
+                    }
+                }
+
+                return _pool;
+            }
         }
     }
 }

@@ -21,7 +21,18 @@ internal sealed class SharedBound(int most) : ISharedBound
 
     public void Join(IBoundMember member) => _members.TryAdd(member, true);
 
-    public void Leave(IBoundMember member) => _members.TryRemove(member, out _);
+    public void Leave(IBoundMember member)
+    {
+        _members.TryRemove(member, out _);
+        lock (_lock)
+        {
+            if (_isWanting.Remove(member))
+            {
+                _wanting.Remove(member);
+                _wantingCount = _wanting.Count;
+            }
+        }
+    }
 
     public bool IsOwedBy(IBoundMember member)
     {

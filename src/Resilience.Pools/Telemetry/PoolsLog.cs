@@ -13,7 +13,7 @@ internal static partial class PoolsLog
     [LoggerMessage(EventId = 2002, EventName = "PoolBackendBack", Level = LogLevel.Information, Message = "Pool '{pool}': a resource could be created again.")]
     public static partial void BackendIsBack(ILogger logger, string pool);
 
-    [LoggerMessage(EventId = 2003, EventName = "PoolCheckFailed", Level = LogLevel.Debug, Message = "Pool '{pool}': a resource failed its validation or reset and is destroyed.")]
+    [LoggerMessage(EventId = 2003, EventName = "PoolCheckFailed", Level = LogLevel.Debug, Message = "Pool '{pool}': a resource failed its validation or reset, or nobody could tell whether a failure broke it, and is destroyed.")]
     public static partial void CheckFailed(ILogger logger, string pool, Exception exception);
 
     [LoggerMessage(EventId = 2004, EventName = "PoolDestroyFailed", Level = LogLevel.Debug, Message = "Pool '{pool}': destroying a resource failed; its place is free again.")]

@@ -5,6 +5,9 @@ namespace Resilience.Pools;
 /// <content>Callers for whom nothing is idle: their limits, their place in the queue, and how a wait ends without a resource.</content>
 public sealed partial class ResourcePool<T>
 {
+    /// <summary>A wait for a permit of so many milliseconds, or more, has no end: timers do not last that long.</summary>
+    private const long LongestWait = uint.MaxValue - 1;
+
     private ValueTask<PoolLease<T>> AcquireSlowly(in PoolRequest request, string file, int line, CancellationToken cancellationToken)
     {
         if (cancellationToken.IsCancellationRequested)
@@ -116,7 +119,7 @@ public sealed partial class ResourcePool<T>
         try
         {
             long left = waiter.Due == long.MaxValue ? long.MaxValue : Math.Max(0, waiter.Due - _clock.Milliseconds);
-            permit = await admission.PassAsync(Name, left == long.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(left), _time, cancellationToken, _lifetime.Token).ConfigureAwait(false);
+            permit = await admission.PassAsync(Name, left >= LongestWait ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(left), _time, cancellationToken, _lifetime.Token).ConfigureAwait(false);
         }
         catch (Exception) when ((_attention & Closed) != 0 && !cancellationToken.IsCancellationRequested)
         {
@@ -134,7 +137,7 @@ public sealed partial class ResourcePool<T>
         if (TryLeaseAfterAll(waiter.File, waiter.Line, waiter.Tag, out PoolLease<T> lease))
         {
             (PoolEntry<T> entry, long version) = lease;
-            entry.Admission = permit;
+            NoteAdmission(entry, version, permit);
             if (waiter.Nested is { } nested)
             {
                 NoteHeld(nested, entry, version);

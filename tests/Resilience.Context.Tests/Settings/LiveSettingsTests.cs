@@ -161,6 +161,17 @@ public sealed class LiveSettingsTests
         await host.StopAsync();
     }
 
+    [Fact]
+    public void AddLiveSettings_TwiceForAName_IsOneBlockAndKeepsTheFirst()
+    {
+        var services = new ServiceCollection();
+        services.AddLiveSettings<SampleSettings>("A", "Resilience:A").AddLiveSettings<SampleSettings>("A", "Elsewhere").AddLiveSettings<SampleSettings>("B", "Resilience:B");
+        using ServiceProvider provider = services.BuildServiceProvider();
+
+        Assert.Equal(["Resilience:A", "Resilience:B"], provider.GetServices<SettingsRegistration>().Select(registration => registration.Path));
+        Assert.Equal("Resilience:A", Live(provider, "A").Path);
+    }
+
     private ServiceProvider Services(params string[] names) => Services(names, _ => { });
 
     private ServiceProvider Services(string[] names, Action<IServiceCollection> configure)

@@ -22,6 +22,14 @@ public sealed class OverrideTests
     }
 
     [Fact]
+    public async Task Start_StoreInMemory_NothingRunsInTheBackground()
+    {
+        await using DegradeHost host = await DegradeHost.StartAsync();
+
+        Assert.Null(host.Services.GetRequiredService<OverrideDesk>().ExecuteTask);
+    }
+
+    [Fact]
     public async Task Override_WallClockJumps_TheTermDoesNot()
     {
         await using DegradeHost host = await DegradeHost.StartAsync();

@@ -27,6 +27,9 @@ public sealed partial class NewProjectTests(PackedPackages packages) : IDisposab
         IReadOnlyList<string> built = await DotnetTool.RunAsync(folder, Patience, "build", "-c", "Release", "--nologo", "-v", "quiet");
         Assert.DoesNotContain(built, line => line.Contains("warning CS", StringComparison.Ordinal));
 
+        // Copies of what the shared framework has precompiled would be compiled at each start.
+        Assert.Empty(Directory.EnumerateFiles(Path.Combine(folder, "bin", "Release", "net10.0"), "Microsoft.Extensions.*.dll"));
+
         await using ChildProcess shop = DotnetTool.Start(folder, "run", "-c", "Release", "--no-build", "--no-launch-profile", "--urls", "http://127.0.0.1:0");
         string listening = await shop.WaitForLineAsync("Now listening on:", Patience);
         using var client = new HttpClient { BaseAddress = new Uri(Address().Match(listening).Value), Timeout = TimeSpan.FromMinutes(1) };

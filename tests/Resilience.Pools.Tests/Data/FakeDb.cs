@@ -12,6 +12,10 @@ internal sealed class FakeDb
 
     public Func<Task> OnCommit { get; set; } = static () => Task.CompletedTask;
 
+    public Func<Task> OnSave { get; set; } = static () => Task.CompletedTask;
+
+    public Func<DbDataReader> OnRead { get; set; } = static () => throw new NotSupportedException();
+
     public int Cancels;
 
     public int Rollbacks;
@@ -64,6 +68,8 @@ internal sealed class FakeDb
 
         public override Task CommitAsync(CancellationToken cancellationToken = default) => db.OnCommit();
 
+        public override Task SaveAsync(string savepointName, CancellationToken cancellationToken = default) => db.OnSave();
+
         public override void Rollback() => Interlocked.Increment(ref db.Rollbacks);
 
         protected override void Dispose(bool disposing)
@@ -110,6 +116,6 @@ internal sealed class FakeDb
 
         protected override DbParameter CreateDbParameter() => throw new NotSupportedException();
 
-        protected override DbDataReader ExecuteDbDataReader(CommandBehavior behavior) => throw new NotSupportedException();
+        protected override DbDataReader ExecuteDbDataReader(CommandBehavior behavior) => db.OnRead();
     }
 }

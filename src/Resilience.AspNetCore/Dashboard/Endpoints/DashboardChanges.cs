@@ -139,7 +139,7 @@ internal sealed class DashboardChanges(
                 return;
             }
         }
-        catch (Exception exception) when (exception is not OperationCanceledException)
+        catch (Exception exception) when (!(exception is OperationCanceledException && context.RequestAborted.IsCancellationRequested))
         {
             // What makes a feature do more must be written down and shared first; the operator has to know that it was not.
             DashboardLog.ChangeFailed(logger, exception);
@@ -165,16 +165,19 @@ internal sealed class DashboardChanges(
     private static RefusalMessage? ReasonProblem(string? given, out string reason)
     {
         reason = given?.Trim() ?? "";
-        return reason.Length is < MinReason or > MaxReason || reason.Any(char.IsControl)
+        return reason.Length is < MinReason or > MaxReason || reason.Any(IsControl)
             ? new(string.Create(CultureInfo.InvariantCulture, $"reason must be one line of {MinReason} to {MaxReason} characters."), "reason")
             : null;
     }
+
+    /// <summary>Line and paragraph separators too, which some who show a log take for an end of the line.</summary>
+    private static bool IsControl(char character) => char.IsControl(character) || character is '\u2028' or '\u2029';
 
     /// <summary>Who it is, for logs and the audit trail.</summary>
     private static string NameOf(ClaimsPrincipal user)
     {
         string name = user.Identity?.Name ?? user.FindFirstValue(ClaimTypes.NameIdentifier) ?? user.FindFirstValue("sub") ?? "(no name)";
-        return string.Concat(name.Where(character => !char.IsControl(character)).Take(MaxUser));
+        return string.Concat(name.Where(static character => !IsControl(character)).Take(MaxUser));
     }
 
     /// <summary>Who it is, for the binding of tokens: a name alone may be the same under two schemes.</summary>

@@ -1,36 +1,41 @@
-using System.Collections.Frozen;
-using System.Collections.Immutable;
 using Microsoft.AspNetCore.Http;
 
 namespace Resilience.AspNetCore.Dashboard;
 
 /// <summary>One file of the page.</summary>
-/// <param name="Name">Its name in the URL.</param>
-/// <param name="ContentType">Its type.</param>
-/// <param name="Content">What it holds.</param>
-internal sealed record DashboardAsset(string Name, string ContentType, ReadOnlyMemory<byte> Content);
+/// <param name="name">Its name in the URL.</param>
+internal sealed class DashboardAsset(string name)
+{
+    private volatile byte[]? _content;
+
+    public string Name => name;
+
+    public string ContentType { get; } = Path.GetExtension(name) switch
+    {
+        ".html" => "text/html; charset=utf-8",
+        ".css" => "text/css; charset=utf-8",
+        ".js" => "text/javascript; charset=utf-8",
+        ".svg" => "image/svg+xml",
+        string extension => throw new InvalidOperationException($"The dashboard's file '{name}' has an extension without a type: '{extension}'."),
+    };
+
+    /// <summary>What it holds; read when somebody first looks at the dashboard.</summary>
+    public ReadOnlyMemory<byte> Content => _content ??= DashboardPages.Load(name);
+}
 
 /// <summary>Serves the page and its files, which are embedded in the assembly.</summary>
 internal static class DashboardPages
 {
     private const string Prefix = "dashboard/";
 
-    private static readonly FrozenDictionary<string, string> Types = new Dictionary<string, string>(StringComparer.Ordinal)
-    {
-        [".html"] = "text/html; charset=utf-8",
-        [".css"] = "text/css; charset=utf-8",
-        [".js"] = "text/javascript; charset=utf-8",
-        [".svg"] = "image/svg+xml",
-    }.ToFrozenDictionary(StringComparer.Ordinal);
-
-    private static readonly DashboardAsset Page = Load("index.html");
+    private static readonly DashboardAsset Page = new("index.html");
 
     /// <summary>The files beside the page.</summary>
-    public static ImmutableArray<DashboardAsset> Assets { get; } =
+    public static IReadOnlyList<DashboardAsset> Assets { get; } =
     [
         .. typeof(DashboardPages).Assembly.GetManifestResourceNames()
             .Where(name => name.StartsWith(Prefix, StringComparison.Ordinal) && !name.EndsWith(".html", StringComparison.Ordinal))
-            .Select(name => Load(name[Prefix.Length..])),
+            .Select(name => new DashboardAsset(name[Prefix.Length..])),
     ];
 
     public static Task PageAsync(HttpContext context)
@@ -59,12 +64,12 @@ internal static class DashboardPages
         return context.Response.Body.WriteAsync(asset.Content, context.RequestAborted).AsTask();
     }
 
-    private static DashboardAsset Load(string name)
+    internal static byte[] Load(string name)
     {
         using Stream stream = typeof(DashboardPages).Assembly.GetManifestResourceStream(Prefix + name)
             ?? throw new InvalidOperationException($"The dashboard's file '{name}' is not in the assembly.");
         byte[] content = new byte[stream.Length];
         stream.ReadExactly(content);
-        return new DashboardAsset(name, Types[Path.GetExtension(name)], content);
+        return content;
     }
 }

@@ -5,7 +5,7 @@ namespace Resilience.AspNetCore.Dashboard;
 /// <summary>Changes of the configuration that were rejected.</summary>
 internal sealed class SettingsPanel(IServiceProvider services, IEnumerable<SettingsRegistration> registrations) : IDashboardPanel
 {
-    private readonly SettingsRegistration[] _registrations = [.. registrations.DistinctBy(registration => (registration.Type, registration.Name))];
+    private readonly SettingsRegistration[] _registrations = [.. registrations];
 
     public string Area => "settings";
 
