@@ -88,6 +88,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
         catch (Exception exception) when (!looking.IsFaulted)
         {
             // Whoever has joined one of them waits on.
+            looking.Observe();
             flights.ForEach(loads.Leave);
             if (exception is not TimeoutException)
             {

@@ -1,3 +1,4 @@
+using Resilience.Caching.Flights;
 using Resilience.Caching.Tests.Shared;
 using Resilience.Context;
 using Resilience.TestKit;
@@ -149,5 +150,48 @@ public sealed class DeadlineTests
 
         hung.SetResult();
         TestCache.Until(() => cache.Snapshot().Flights == 0, "the flights' end");
+    }
+
+    [Fact]
+    public async Task Deadline_PassesInTheMomentInWhichAWriteEnds_WhatItEndedWithCounts()
+    {
+        var time = new MeetingTime(_time);
+        await using ResilientCache cache = TestCache.New(time);
+        using RequestScope scope = Within(2);
+        var work = new TaskCompletionSource();
+        time.AtNextTimer = work.SetResult;
+        await AnswerWait.WithinAsync(work.Task, cache.Core, scope).Soon();
+
+        work = new TaskCompletionSource();
+        time.AtNextTimer = () => work.SetException(new InvalidDataException());
+        await Assert.ThrowsAsync<InvalidDataException>(() => AnswerWait.WithinAsync(work.Task, cache.Core, scope).Soon());
+
+        time.AtNextTimer = static () => { };
+        await Assert.ThrowsAsync<DeadlineExceededException>(() => AnswerWait.WithinAsync(new TaskCompletionSource().Task, cache.Core, scope).Soon());
+    }
+
+    /// <summary>A clock whose next timer fires as it is made, and something happens right after.</summary>
+    private sealed class MeetingTime(TimeProvider inner) : TimeProvider
+    {
+        public Action? AtNextTimer { get; set; }
+
+        public override long TimestampFrequency => inner.TimestampFrequency;
+
+        public override long GetTimestamp() => inner.GetTimestamp();
+
+        public override DateTimeOffset GetUtcNow() => inner.GetUtcNow();
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            ITimer timer = inner.CreateTimer(callback, state, dueTime, period);
+            if (AtNextTimer is { } happens)
+            {
+                AtNextTimer = null;
+                callback(state);
+                happens();
+            }
+
+            return timer;
+        }
     }
 }

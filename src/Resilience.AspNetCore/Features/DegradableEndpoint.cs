@@ -41,7 +41,7 @@ internal sealed class DegradableEndpoint(Feature feature, RequestDelegate next, 
         }
         catch (FeatureUnavailableException) when (!context.Response.HasStarted)
         {
-            Refuse(context);
+            RefuseAfterwards(context);
         }
     }
 
@@ -71,6 +71,17 @@ internal sealed class DegradableEndpoint(Feature feature, RequestDelegate next, 
         // then all headers come from the middleware in front.
         context.Response.Clear();
         return true;
+    }
+
+    /// <summary>Refuses what nothing has answered. What a fallback had set before it ran out of time, such as a length, does not belong to the refusal.</summary>
+    internal static void RefuseAfterwards(HttpContext context)
+    {
+        if (context.Features.Get<FallbackAnswered>() is not null)
+        {
+            context.Response.Clear();
+        }
+
+        Refuse(context);
     }
 
     internal static void Refuse(HttpContext context)

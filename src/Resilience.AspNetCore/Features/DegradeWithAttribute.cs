@@ -63,7 +63,7 @@ public sealed class DegradeWithAttribute : Attribute, IAsyncResourceFilter
         }
         catch (FeatureUnavailableException) when (!http.Response.HasStarted)
         {
-            DegradableEndpoint.Refuse(http);
+            DegradableEndpoint.RefuseAfterwards(http);
             context.Result = new Answered();
         }
     }

@@ -98,7 +98,7 @@ internal sealed class Announcer(CacheCore core, IBackplane backplane, string cha
 
             try
             {
-                await backplane.PublishAsync(channel, ChangeCodec.Write(sender, batch), _stopping.Token).WaitAsync(core.Settings.Shared.HardTimeout, core.Time, _stopping.Token).ConfigureAwait(false);
+                await backplane.PublishAsync(channel, ChangeCodec.Write(sender, batch), _stopping.Token).Observed().WaitAsync(core.Settings.Shared.HardTimeout, core.Time, _stopping.Token).ConfigureAwait(false);
                 core.Statistics.Add(CacheCount.MessagesSent);
                 pause = TimeSpan.FromMilliseconds(50);
                 Settle(batch);

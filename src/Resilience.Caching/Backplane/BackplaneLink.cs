@@ -141,7 +141,7 @@ internal sealed class BackplaneLink : IAsyncDisposable
     {
         Volatile.Write(ref _heardUpTo, -1); // A number from before proves nothing: the counter may have begun anew since.
         TimeSpan timeout = _core.Settings.Shared.HardTimeout;
-        long number = await Announcer.PingAsync().WaitAsync(timeout, _core.Time, _stopping.Token).ConfigureAwait(false);
+        long number = await Announcer.PingAsync().Observed().WaitAsync(timeout, _core.Time, _stopping.Token).ConfigureAwait(false);
         long until = _core.Clock.Milliseconds + (long)timeout.TotalMilliseconds;
         while (Volatile.Read(ref _heardUpTo) < number)
         {

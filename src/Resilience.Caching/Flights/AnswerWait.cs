@@ -30,9 +30,15 @@ internal sealed class AnswerWait(CacheCore core, LoadPath loads)
         {
             await work.WaitAsync(Limit(scope), core.Time).ConfigureAwait(false);
         }
-        catch (TimeoutException) when (!work.IsCompleted)
+        catch (TimeoutException)
         {
-            throw Late(core.Name, scope);
+            if (!work.IsCompleted)
+            {
+                work.Observe();
+                throw Late(core.Name, scope);
+            }
+
+            await work.ConfigureAwait(false); // It ended in the same moment: what it ended with counts, be it a timeout of its own.
         }
     }
 

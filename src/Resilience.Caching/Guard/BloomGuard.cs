@@ -304,7 +304,7 @@ public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
                     AddLocal(hash, epoch);
                 }
 
-                long position = await _journal!.AppendAsync(epoch, hashes, _filters.Options.Retention, cancellationToken).AsTask()
+                long position = await _journal!.AppendAsync(epoch, hashes, _filters.Options.Retention, cancellationToken).AsTask().Observed()
                     .WaitAsync(JournalTimeout, _time, cancellationToken).ConfigureAwait(false);
                 if (position >= 0)
                 {
@@ -329,7 +329,7 @@ public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
 
     private async ValueTask<ulong> OpenAsync(CancellationToken cancellationToken)
     {
-        GuardJournalHead head = await _journal!.OpenAsync(cancellationToken).AsTask().WaitAsync(JournalTimeout, _time, cancellationToken).ConfigureAwait(false);
+        GuardJournalHead head = await _journal!.OpenAsync(cancellationToken).AsTask().Observed().WaitAsync(JournalTimeout, _time, cancellationToken).ConfigureAwait(false);
         if (_filters.Sieves.Seed != head.Epoch)
         {
             _filters.Reset(head.Epoch);
@@ -358,7 +358,7 @@ public sealed class BloomGuard : ICacheGuard, IAsyncDisposable
 
             try
             {
-                if (await _journal!.IsConfirmedAsync(epoch, position, most, cancellationToken).AsTask().WaitAsync(left, _time, cancellationToken).ConfigureAwait(false))
+                if (await _journal!.IsConfirmedAsync(epoch, position, most, cancellationToken).AsTask().Observed().WaitAsync(left, _time, cancellationToken).ConfigureAwait(false))
                 {
                     return;
                 }

@@ -132,7 +132,7 @@ internal sealed class GuardBuilder(string name, GuardFilters filters, RecentAddi
         GuardJournalHead head = default;
         if (journal is not null)
         {
-            head = await journal.OpenAsync(cancellationToken).AsTask().WaitAsync(BloomGuard.JournalTimeout, time, cancellationToken).ConfigureAwait(false);
+            head = await journal.OpenAsync(cancellationToken).AsTask().Observed().WaitAsync(BloomGuard.JournalTimeout, time, cancellationToken).ConfigureAwait(false);
             if (filters.Sieves.Seed != head.Epoch)
             {
                 filters.Reset(head.Epoch);
@@ -199,7 +199,7 @@ internal sealed class GuardBuilder(string name, GuardFilters filters, RecentAddi
         long position = head.First;
         while (true)
         {
-            GuardJournalBatch batch = await journal!.ReadAsync(head.Epoch, position, TimeSpan.Zero, cancellationToken).AsTask()
+            GuardJournalBatch batch = await journal!.ReadAsync(head.Epoch, position, TimeSpan.Zero, cancellationToken).AsTask().Observed()
                 .WaitAsync(BloomGuard.JournalTimeout, time, cancellationToken).ConfigureAwait(false);
             if (batch.IsLost)
             {

@@ -121,5 +121,5 @@ internal sealed class GuardFollower(string name, GuardFilters filters, GuardBuil
     }
 
     /// <summary>A journal that does not answer within twice the freshness is taken for failed; its answer, should it come, is ignored.</summary>
-    private Task<T> Bounded<T>(ValueTask<T> access) => access.AsTask().WaitAsync(filters.Options.Freshness * 2, time);
+    private Task<T> Bounded<T>(ValueTask<T> access) => access.AsTask().Observed().WaitAsync(filters.Options.Freshness * 2, time);
 }

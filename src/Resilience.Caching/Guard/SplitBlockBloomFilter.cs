@@ -22,7 +22,7 @@ internal sealed class SplitBlockBloomFilter
 
     private const int BytesPerBlock = Lanes * sizeof(uint);
 
-    /// <summary>The most blocks: what one array can hold (64 GiB are refused by <see cref="BlocksFor"/> long before).</summary>
+    /// <summary>The most blocks: 4 GiB, the largest power of two whose words one array can hold.</summary>
     private const int MaxBlocks = 1 << 27;
 
     private static readonly uint[] Salts = [0x47b6137b, 0x44974d91, 0x8824ad5b, 0xa2b7289d, 0x705495c7, 0x2df1424b, 0x9efc4947, 0x5c6bfb31];

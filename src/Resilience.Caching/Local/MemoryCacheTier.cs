@@ -108,5 +108,8 @@ internal sealed class MemoryCacheTier : ILocalTier
         // The engine scans by itself.
     }
 
-    public void Dispose() => _own?.Dispose();
+    public void Dispose()
+    {
+        // Loads may still be under way, and would fail on a disposed engine. It holds nothing but memory.
+    }
 }

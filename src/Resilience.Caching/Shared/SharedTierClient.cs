@@ -179,10 +179,7 @@ internal sealed class SharedTierClient
     /// </summary>
     private static void GiveUp(Task pending, CancellationTokenSource cancellation)
     {
-        Observe(pending);
-        Observe(cancellation.CancelAsync());
+        pending.Observe();
+        cancellation.CancelAsync().Observe();
     }
-
-    private static void Observe(Task task) =>
-        _ = task.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
 }

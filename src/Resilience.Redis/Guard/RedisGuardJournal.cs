@@ -28,8 +28,9 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
     private readonly string _node = Guid.NewGuid().ToString("N");
     private readonly SemaphoreSlim _appended = new(0, 1);
     private Task? _subscribing;
-    private long _position;
-    private RedisValue _element = RedisValue.EmptyString;
+    private readonly Lock _lock = new(); // guards the fields below: an answer for which the follower has stopped waiting may come beside its next read
+    private (long Position, RedisValue Element) _from = (0, RedisValue.EmptyString); // where the last read that was answered began
+    private (long Position, RedisValue Element) _to = (0, RedisValue.EmptyString); // where it ended; the next one begins here, or there again
     private long _token;
     private long _confirmedToken;
 
@@ -62,11 +63,10 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
     public async ValueTask<GuardJournalBatch> ReadAsync(ulong epoch, long position, TimeSpan lease, CancellationToken cancellationToken)
     {
         bool confirms = lease > TimeSpan.Zero;
-        long token = confirms ? ++_token : 0;
-        RedisValue proof = confirms && position == _position ? _element : RedisValue.EmptyString;
+        (long token, long confirmed, RedisValue proof) = confirms ? BeginRead(position) : (0, 0, RedisValue.EmptyString);
         var answer = (RedisResult[]?)await EvaluateAsync(
             GuardScript.Read,
-            [Text(epoch), position, proof, (long)lease.TotalMilliseconds, _node, token, _confirmedToken, MaxElements],
+            [Text(epoch), position, proof, (long)lease.TotalMilliseconds, _node, token, confirmed, MaxElements],
             cancellationToken).ConfigureAwait(false);
         switch ((long)answer![0])
         {
@@ -91,15 +91,7 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
         long end = position + hashes.Length;
         if (confirms)
         {
-            _confirmedToken = token;
-            if (hashes.Length > 0)
-            {
-                (_position, _element) = (end, (RedisValue)answer[^1]);
-            }
-            else if (position != _position)
-            {
-                (_position, _element) = (position, RedisValue.EmptyString);
-            }
+            EndRead(token, (position, proof), hashes.Length > 0 ? (end, (RedisValue)answer[^1]) : (position, proof));
         }
 
         return new GuardJournalBatch(false, false, hashes, end, end == (long)answer[0]);
@@ -116,6 +108,28 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
         // The announcement only shortens the wait: one that is lost, or not subscribed to yet, costs the rest of it.
         Subscribe();
         await _appended.WaitAsync(atMost, cancellationToken).ConfigureAwait(false);
+    }
+
+    private (long Token, long Confirmed, RedisValue Proof) BeginRead(long position)
+    {
+        lock (_lock)
+        {
+            RedisValue proof = position == _to.Position ? _to.Element : position == _from.Position ? _from.Element : RedisValue.EmptyString;
+            return (++_token, _confirmedToken, proof);
+        }
+    }
+
+    /// <summary>Takes in what a read has proved, unless the follower has gone on to another one.</summary>
+    private void EndRead(long token, (long Position, RedisValue Element) from, (long Position, RedisValue Element) to)
+    {
+        lock (_lock)
+        {
+            if (token == _token)
+            {
+                _confirmedToken = token;
+                (_from, _to) = (from, to);
+            }
+        }
     }
 
     private static string Text(ulong epoch) => epoch.ToString(CultureInfo.InvariantCulture);

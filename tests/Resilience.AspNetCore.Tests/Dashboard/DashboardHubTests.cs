@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json;
+using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Resilience.AspNetCore.Dashboard;
@@ -118,6 +119,53 @@ public sealed class DashboardHubTests
         JsonElement state = JsonDocument.Parse(await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)).RootElement;
         Assert.Equal(Feature.All.Count, state.GetProperty("features").GetProperty("all").GetInt32());
         Assert.Equal(0, host.Hub.Watchers);
+    }
+
+    [Fact]
+    public async Task State_AskedByACrowd_IsSampledOncePerInterval()
+    {
+        var panel = new CountingPanel();
+        await using DashboardHost host = await DashboardHost.StartAsync(
+            app => app.MapResilienceDashboard().AllowAnonymousReadOnly(),
+            services => services.AddSingleton<IDashboardPanel>(panel));
+        using Visitor anybody = host.Visit();
+        for (int i = 0; i < 20; i++)
+        {
+            using HttpResponseMessage answer = await anybody.GetAsync("/resilience/state");
+            Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+            host.Hub.TryWatch()!.Dispose(); // a page that comes and goes
+        }
+
+        Assert.Equal(1, panel.Reads);
+
+        host.Clock.Advance(TimeSpan.FromSeconds(1));
+        using HttpResponseMessage later = await anybody.GetAsync("/resilience/state");
+        Assert.Equal(2, panel.Reads);
+    }
+
+    [Fact]
+    public async Task Override_RequestHasLookedAtItsFeaturesBefore_WatchersSeeTheChangeAtOnce()
+    {
+        string banner = Banner.Name;
+        await using DashboardHost host = await DashboardHost.StartAsync(app =>
+        {
+            app.Use(async (context, next) =>
+            {
+                using RequestScope scope = RequestScope.Begin();
+                _ = context.RequestServices.GetRequiredService<IDegradation>().Snapshot; // from here on it stays the same for the request
+                await next(context);
+            });
+            app.MapResilienceDashboard().RequireAuthorization("ops");
+        });
+        using Visitor mira = host.Visit("mira", "ops");
+        using IDisposable watch = host.Hub.TryWatch()!;
+
+        using HttpResponseMessage change = await mira.OverrideAsync(banner, new { state = "Off", minutes = 5, reason = "to see it" }, await mira.TokenAsync());
+
+        Assert.Equal(HttpStatusCode.NoContent, change.StatusCode);
+        DashboardSample sample = await host.Hub.NextAsync(0, TestContext.Current.CancellationToken);
+        Assert.Equal(FeatureState.Off, sample.Features!.Decisions.Single(decision => decision.Feature.Name == banner).State);
+        Assert.Equal(1, sample.Snapshot.Features!.Off);
     }
 
     [Fact]

@@ -57,6 +57,16 @@ public sealed class DegradeWithAttributeTests
     }
 
     [Fact]
+    public async Task Action_FallbackRunsOutOfTime_Is503WithoutItsHeaders()
+    {
+        await using WebApplication app = await StartAsync("Off", KeyValuePair.Create<string, string?>("Resilience:Degrade:Features:mvc-ratings:FallbackTimeout", "00:00:00.010"));
+        using HttpResponseMessage response = await Client(app).GetAsync(new Uri("/ratings/late", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+        Assert.False(response.Headers.Contains("X-Half"));
+        Assert.Equal(0, response.Content.Headers.ContentLength);
+    }
+
+    [Fact]
     public async Task Action_FeatureNotDeclared_SaysSo()
     {
         var attribute = new DegradeWithAttribute("mvc-nobody");
@@ -102,6 +112,11 @@ public sealed class RatingsController : ControllerBase
     [HttpGet("plain")]
     [DegradeWith("mvc-ratings")]
     public string Plain() => "plain";
+
+    /// <summary>With a fallback that never ends by itself.</summary>
+    [HttpGet("late")]
+    [DegradeWith("mvc-ratings", Fallback = typeof(LateRatings))]
+    public string Late() => "late";
 }
 
 /// <summary>The answer in their place.</summary>
@@ -109,4 +124,17 @@ public sealed class NoRatings : IFallbackAnswer
 {
     /// <inheritdoc/>
     public ValueTask<IResult> AnswerAsync(HttpContext context, CancellationToken cancellationToken) => new(Results.Text("no ratings for now"));
+}
+
+/// <summary>Begins an answer and does not come to its end.</summary>
+public sealed class LateRatings : IFallbackAnswer
+{
+    /// <inheritdoc/>
+    public async ValueTask<IResult> AnswerAsync(HttpContext context, CancellationToken cancellationToken)
+    {
+        context.Response.Headers["X-Half"] = "done";
+        context.Response.ContentLength = 100;
+        await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken);
+        return Results.Text("never");
+    }
 }

@@ -89,6 +89,27 @@ public sealed class DegradeWithTests
     }
 
     [Fact]
+    public async Task Request_FallbackRunsOutOfTime_Is503WithoutItsHeaders()
+    {
+        var clock = new ManualTimeProvider();
+        await using WebApplication app = await StartAsync(builder =>
+        {
+            builder.Services.AddSingleton<TimeProvider>(clock);
+            builder.Configuration.AddInMemoryCollection([new("Resilience:Degrade:Features:web-comments", "Off")]);
+        });
+        using HttpClient client = Client(app);
+
+        Task<HttpResponseMessage> asking = client.GetAsync(new Uri("/late", UriKind.Relative));
+        await clock.AdvanceUntilAsync(TimeSpan.FromSeconds(1), () => asking.IsCompleted, "the refusal");
+
+        using HttpResponseMessage response = await asking; // a length without a body would have broken the connection
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+        Assert.InRange(response.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 1, 5);
+        Assert.False(response.Headers.Contains("X-Half"));
+        Assert.Equal(0, response.Content.Headers.ContentLength);
+    }
+
+    [Fact]
     public async Task Request_BadRequest_IsNotAnsweredByTheFallback()
     {
         await using WebApplication app = await StartAsync();
@@ -137,6 +158,13 @@ public sealed class DegradeWithTests
             context.Response.Headers["X-Half"] = "done";
             throw new InvalidOperationException("broken");
         }).DegradeWith(Comments, (_, _) => new ValueTask<IResult>(Results.Text("instead")));
+        app.MapGet("/late", () => "never").DegradeWith(Comments, async (context, cancellationToken) =>
+        {
+            context.Response.Headers["X-Half"] = "done";
+            context.Response.ContentLength = 100;
+            await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken);
+            return Results.Text("never");
+        });
         await app.StartAsync();
         return app;
     }

@@ -28,4 +28,17 @@ public class LocalEngineTests
         Assert.Equal(Keys, loads);
         Assert.InRange(cache.Snapshot().LocalCount, 9_900, 10_000);
     }
+
+    [Theory]
+    [InlineData(LocalEngine.S3Fifo)]
+    [InlineData(LocalEngine.Memory)]
+    public async Task Dispose_LoadUnderWay_StillAnswers(LocalEngine engine)
+    {
+        ResilientCache cache = TestCache.New(configure: options => options.Local.Engine = engine);
+        var source = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<string> read = cache.GetAsync("key", _ => new ValueTask<string>(source.Task)).AsTask();
+        await cache.DisposeAsync();
+        source.SetResult("value");
+        Assert.Equal("value", await read.Soon());
+    }
 }

@@ -87,6 +87,20 @@ public sealed class RedisGuardJournalTests : IAsyncLifetime
         Assert.True((await _journal.ReadAsync(epoch, batch.Position, Lease, default)) is { IsLost: true, IsBehind: false });
     }
 
+    /// <summary>The follower gives up a read whose answer comes late, and reads again from where it was: what stood there is still to be proved.</summary>
+    [Fact]
+    public async Task Read_AgainFromWhereItWasAfterTheServerLostTheTailAndFilledUpAgain_IsLost()
+    {
+        ulong epoch = (await _journal.OpenAsync(default)).Epoch;
+        await _journal.AppendAsync(epoch, [1, 2], Retention, default);
+        long position = (await _journal.ReadAsync(epoch, 0, Lease, default)).Position;
+        await _journal.AppendAsync(epoch, [3], Retention, default);
+        await _journal.ReadAsync(epoch, position, Lease, default); // comes too late for the follower
+        await EvalAsync("redis.call('RPOP', KEYS[2]) redis.call('RPOP', KEYS[2]) return redis.call('HINCRBY', KEYS[1], 'end', -2)");
+        await new RedisGuardJournal(_connection, "products").AppendAsync(epoch, [9, 10], Retention, default);
+        Assert.True((await _journal.ReadAsync(epoch, position, Lease, default)) is { IsLost: true, IsBehind: false });
+    }
+
     [Fact]
     public async Task IsConfirmed_OtherNodeLagging_IsNoUntilItHasReadAndSaidSo()
     {

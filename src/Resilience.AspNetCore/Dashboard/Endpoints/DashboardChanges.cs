@@ -147,7 +147,7 @@ internal sealed class DashboardChanges(
             return;
         }
 
-        hub.SampleNow(); // all who watch see it at once
+        await hub.SampleChangeAsync().ConfigureAwait(false); // all who watch see it at once
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 

@@ -15,7 +15,7 @@ internal sealed class DashboardStream(DashboardHub hub, LiveSettings<DashboardSe
 {
     private readonly string _instance = $"{Environment.MachineName}:{Environment.ProcessId}";
 
-    /// <summary>The figures of this moment, for a script.</summary>
+    /// <summary>The figures for a script, at most one sample interval old: whoever may ask, asking costs no sample more.</summary>
     public Task StateAsync(HttpContext context)
     {
         DashboardHeaders.Write(context);
@@ -25,7 +25,7 @@ internal sealed class DashboardStream(DashboardHub hub, LiveSettings<DashboardSe
         }
 
         context.Response.ContentType = "application/json; charset=utf-8";
-        return context.Response.Body.WriteAsync(hub.SampleNow().Json, context.RequestAborted).AsTask();
+        return context.Response.Body.WriteAsync(hub.Latest().Json, context.RequestAborted).AsTask();
     }
 
     public async Task EventsAsync(HttpContext context)

@@ -27,7 +27,7 @@ internal sealed class DashboardHub : IDisposable
     private readonly Queue<PressurePoint> _history = new();
     private readonly HashSet<string> _failing = new(StringComparer.Ordinal);
     private AuditEntry[] _audit = [];
-    private volatile Tick _tick = new(null);
+    private volatile Tick _tick = new(null, 0);
     private TimeSpan _running = Timeout.InfiniteTimeSpan;
     private int _watchers;
 
@@ -76,8 +76,8 @@ internal sealed class DashboardHub : IDisposable
 
         if (isFirst)
         {
-            // What is kept from an earlier watch is old news.
-            SampleNow();
+            // What is kept from an earlier watch is old news, unless that ended just now.
+            Latest();
         }
 
         return new Watcher(this);
@@ -98,12 +98,37 @@ internal sealed class DashboardHub : IDisposable
         }
     }
 
-    /// <summary>Takes a sample at once: for a change that somebody waits to see, and for a single question.</summary>
+    /// <summary>A sample younger than the interval, taken now if there is none: for a single question. A crowd that asks costs no more than one that watches.</summary>
+    public DashboardSample Latest()
+    {
+        Tick tick = _tick;
+        if (IsYoung(tick))
+        {
+            return tick.Sample!;
+        }
+
+        lock (_sampling)
+        {
+            tick = _tick; // who waited for the lock has waited for a sample
+            return IsYoung(tick) ? tick.Sample! : SampleUnderLock();
+        }
+    }
+
+    /// <summary>Takes a sample at once.</summary>
     public DashboardSample SampleNow()
     {
         lock (_sampling)
         {
             return SampleUnderLock();
+        }
+    }
+
+    /// <summary>Takes a sample of what a request has just changed. Not in that request's flow: within it the features stay what they were when it first looked.</summary>
+    public Task SampleChangeAsync()
+    {
+        using (ExecutionContext.SuppressFlow())
+        {
+            return Task.Run(SampleNow);
         }
     }
 
@@ -155,8 +180,11 @@ internal sealed class DashboardHub : IDisposable
         }
     }
 
+    private bool IsYoung(Tick tick) => tick.Sample is not null && _time.GetElapsedTime(tick.At) < _settings.Current.SampleInterval;
+
     private DashboardSample SampleUnderLock()
     {
+        long at = _time.GetTimestamp();
         var snapshot = new DashboardSnapshot
         {
             Now = _time.GetUtcNow(),
@@ -178,7 +206,7 @@ internal sealed class DashboardHub : IDisposable
             features,
             AuditUnderLock(),
             [.. _history]);
-        _tick = new Tick(sample);
+        _tick = new Tick(sample, at);
         before.Next.TrySetResult();
         return sample;
     }
@@ -236,9 +264,12 @@ internal sealed class DashboardHub : IDisposable
     }
 
     /// <summary>A sample, and what is completed when it has been superseded.</summary>
-    private sealed class Tick(DashboardSample? sample)
+    private sealed class Tick(DashboardSample? sample, long at)
     {
         public DashboardSample? Sample => sample;
+
+        /// <summary>When it was taken.</summary>
+        public long At => at;
 
         public TaskCompletionSource Next { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
