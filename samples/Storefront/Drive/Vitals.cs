@@ -45,7 +45,10 @@ internal sealed class VitalsReader(IEnumerable<IResourcePool> pools, BackgroundW
         return Read(GC.GetTotalMemory(forceFullCollection: true));
     }
 
-    private static int CountHandles() => OperatingSystem.IsLinux() ? Directory.GetFiles("/proc/self/fd").Length : Process.GetCurrentProcess().HandleCount;
+    /// <summary>Without the files of assemblies, where they can be told apart: those that only an error path needs are loaded when it is first gone.</summary>
+    private static int CountHandles() => OperatingSystem.IsLinux()
+        ? Directory.GetFiles("/proc/self/fd").Count(static handle => File.ResolveLinkTarget(handle, returnFinalTarget: false)?.Extension != ".dll")
+        : Process.GetCurrentProcess().HandleCount;
 
     private Vitals Read(long heap)
     {

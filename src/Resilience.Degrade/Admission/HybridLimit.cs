@@ -37,8 +37,10 @@ internal sealed class HybridLimit(double cores)
     internal const int SamplesPerRt = 10;
     internal const double DoorWaitMs = 100;
     internal const double FirstPace = 0.85;
+    internal const double LeastFirstPace = 0.7;
     internal const double PaceCut = 0.97;
     internal const double PaceRise = 1.015;
+    internal const double QuickPaceRise = 1.03;
     internal const double LeastPace = 0.1;
     internal const double MostPace = 1.5;
     internal const double PaceDamping = 0.25;
@@ -207,15 +209,19 @@ internal sealed class HybridLimit(double cores)
         double wait = sample.QueueWaitMs;
         double target = Math.Max(DoorWaitMs, settings.HotQueueWait.TotalMilliseconds);
         bool grows = wait > target && wait >= _lastDoorWait && sample.NowMs >= _gcUntil;
+
+        // Work of some length makes the door wait whatever the rate: that it is short, or gets no longer, is enough to try more.
+        bool isEasy = wait < target / 2 || (wait < target && wait <= _lastDoorWait);
         _lastDoorWait = wait;
         PaceShare = Math.Clamp(1 + (PaceDamping * (1 - (wait / target))), LeastPaceShare, 1);
         if (double.IsPositiveInfinity(Pace))
         {
-            Pace = grows ? Math.Max(LeastPace * MaxPass, FirstPace * _lastPass) : Pace;
+            // The last second may be that of a calm before the storm, and says then what was asked for, not what can be done.
+            Pace = grows ? Math.Max(LeastFirstPace * MaxPass, FirstPace * _lastPass) : Pace;
             return;
         }
 
-        Pace = Math.Max(LeastPace * MaxPass, Pace * (grows ? PaceCut : wait < target / 2 ? PaceRise : 1));
+        Pace = Math.Max(LeastPace * MaxPass, Pace * (grows ? PaceCut : wait < target / 4 ? QuickPaceRise : isEasy ? PaceRise : 1));
         if (Pace > MostPace * MaxPass)
         {
             Pace = double.PositiveInfinity;
