@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Resilience.Context;
+using Resilience.TestKit;
 
 namespace Resilience.Degrade.Tests.Overrides;
 
@@ -18,7 +19,7 @@ public sealed class OverrideFaultTests
     {
         await using DegradeHost host = await DegradeHost.StartAsync();
         OverrideDesk desk = host.Services.GetRequiredService<OverrideDesk>();
-        OverrideCommand late = Command(host.Time.GetUtcNow().AddSeconds(seconds));
+        OverrideCommand late = Overrides.TestStore.Command(host.Time.GetUtcNow().AddSeconds(seconds)) with { Feature = Import.Name, Revision = 5 };
         Assert.StartsWith("it was issued", desk.Receive(late, fresh: true), StringComparison.Ordinal);
         Assert.Equal(FeatureState.Normal, host.Degradation.StateOf(Import));
 
@@ -63,7 +64,7 @@ public sealed class OverrideFaultTests
     {
         var store = new TestStore { OnWatch = static () => throw new IOException("no permission to subscribe") };
         await using DegradeHost host = await DegradeHost.StartAsync(null, builder => builder.Services.Replace(ServiceDescriptor.Singleton<IOverrideStore>(store)));
-        await AdvanceUntilAsync(host, () => store.Watched >= 10);
+        await host.Time.AdvanceUntilAsync(TimeSpan.FromSeconds(1), () => store.Watched >= 10, "the stream is asked for again and again");
         Assert.Single(host.Logs.WithId(4013));
     }
 
@@ -76,7 +77,7 @@ public sealed class OverrideFaultTests
         await host.Degradation.OverrideAsync(Import, FeatureState.Off, "INC-8", "ann", TimeSpan.FromMinutes(10));
         host.Time.SetUtcNow(host.Time.GetUtcNow().AddHours(-3));
         isLost = false;
-        await AdvanceUntilAsync(host, () => store.Last is not null);
+        await host.Time.AdvanceUntilAsync(TimeSpan.FromSeconds(1), () => store.Last is not null, "what was said is shared");
         Assert.True(store.Last!.Ttl <= TimeSpan.FromMinutes(10), store.Last.Ttl.ToString());
     }
 
@@ -88,29 +89,6 @@ public sealed class OverrideFaultTests
         await Assert.ThrowsAsync<ArgumentOutOfRangeException>(async () => await host.Degradation.OverrideAsync(Import, FeatureState.Off, "why", "who", TimeSpan.FromTicks(1)));
         Assert.Empty(host.Degradation.RecentOverrides);
     }
-
-    private static async Task AdvanceUntilAsync(DegradeHost host, Func<bool> condition)
-    {
-        for (int i = 0; i < 6_000 && !condition(); i++)
-        {
-            host.Time.Advance(TimeSpan.FromSeconds(1));
-            await Task.Delay(5);
-        }
-
-        Assert.True(condition());
-    }
-
-    private static OverrideCommand Command(DateTimeOffset issued) => new()
-    {
-        Feature = Import.Name,
-        State = FeatureState.Off,
-        Reason = "why",
-        Who = "who",
-        IssuedAt = issued,
-        Ttl = TimeSpan.FromMinutes(10),
-        Nonce = Guid.NewGuid().ToString("N"),
-        Revision = 5,
-    };
 
     private sealed class SlowAudit : IOverrideAudit
     {
