@@ -100,7 +100,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
 
         foreach (Flight<T> flight in flights.Where(flight => flight is { IsAnswered: true, Origin: CacheOrigin.Shared }))
         {
-            Take(found, flight, core.Policies.Look, null, isLeader: true);
+            Take(found, flight, core.Policies.Look, null, isLeader: true, isLate: false);
         }
 
         return found;
@@ -154,8 +154,8 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
             parts.Newer.ForEach(newer => Keep(found, newer.Key, newer.Entry));
             if (own is not null)
             {
-                await AwaitOwnAsync(own, outer, scope, cancellationToken).ConfigureAwait(false);
-                parts.Owned.ForEach(flight => Take(found, flight, policy, scope, isLeader: true));
+                List<Flight> late = await AwaitOwnAsync(own, outer, scope, cancellationToken).ConfigureAwait(false);
+                parts.Owned.ForEach(flight => Take(found, flight, policy, scope, isLeader: true, isLate: late.Contains(flight)));
             }
 
             foreach ((Flight<T> flight, Task answered, long joinedAt) in parts.Joined)
@@ -168,7 +168,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
                 }
                 else
                 {
-                    Take(found, flight, policy, scope, isLeader: false);
+                    Take(found, flight, policy, scope, isLeader: false, isLate: !isInTime);
                 }
             }
         }
@@ -187,12 +187,13 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
         }
     }
 
-    /// <summary>Waits until all flights that the batch began are answered, or its request has no time left; leaves those that are not.</summary>
-    private async ValueTask AwaitOwnAsync(FlightBatch own, Flight? outer, RequestScope? scope, CancellationToken cancellationToken)
+    /// <summary>Waits until all flights that the batch began are answered, or its request has no time left.</summary>
+    /// <returns>Those that had no answer when the time was up, and were left.</returns>
+    private async ValueTask<List<Flight>> AwaitOwnAsync(FlightBatch own, Flight? outer, RequestScope? scope, CancellationToken cancellationToken)
     {
         if (own.Answered.IsCompleted)
         {
-            return;
+            return [];
         }
 
         try
@@ -203,9 +204,12 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
             }
 
             await own.Answered.WaitAsync(AnswerWait.Limit(scope), core.Time, cancellationToken).ConfigureAwait(false);
+            return [];
         }
         catch (Exception exception)
         {
+            // Before they are left: once nobody waits the load is cancelled, and that would pass for an answer.
+            List<Flight> late = [.. own.Flights.Where(static flight => !flight.IsAnswered)];
             foreach (Flight flight in own.Flights)
             {
                 loads.Leave(flight);
@@ -215,6 +219,8 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
             {
                 throw;
             }
+
+            return late;
         }
         finally
         {
@@ -255,9 +261,9 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
     }
 
     /// <summary>Takes a flight's answer, or the stale copy where the request's time was up before there was one.</summary>
-    private void Take<T>(Dictionary<string, T> found, Flight<T> flight, EntryPolicy policy, RequestScope? scope, bool isLeader)
+    private void Take<T>(Dictionary<string, T> found, Flight<T> flight, EntryPolicy policy, RequestScope? scope, bool isLeader, bool isLate)
     {
-        if (!flight.IsAnswered)
+        if (isLate)
         {
             Keep(found, flight.Key, reads.StaleOrLate(flight.Key, flight.Stale, policy, scope!));
             return;

@@ -170,6 +170,32 @@ public sealed class BatchTests
         Assert.Equal(1024, cache.Core.LoadPermits.CurrentCount);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Deadline_TheLoadEndsTheMomentItIsLeft_IsStillLate(bool isJoined)
+    {
+        await using ResilientCache cache = await WithExpiredAsync("stale");
+        var left = new TaskCompletionSource(); // its continuations run inside the cancellation
+        using (Within(2))
+        {
+            Task joined = isJoined ? cache.GetAsync("a", HangAsync).AsTask() : Task.CompletedTask;
+            Task read = cache.GetOrCreateManyAsync<int, string>(["a", "stale"], 0, async (_, _, token) => new Dictionary<string, string> { ["a"] = await HangAsync(token) }).AsTask();
+            _time.Advance(TimeSpan.FromSeconds(2));
+            await Assert.ThrowsAsync<DeadlineExceededException>(() => read.Soon());
+            await (isJoined ? Assert.ThrowsAsync<DeadlineExceededException>(() => joined.Soon()) : joined);
+        }
+
+        Assert.Equal(0, cache.Snapshot().Flights);
+
+        async ValueTask<string> HangAsync(CancellationToken token)
+        {
+            await using CancellationTokenRegistration registration = token.Register(() => left.TrySetCanceled(token));
+            await left.Task;
+            return "never";
+        }
+    }
+
     [Fact]
     public async Task Deadline_AlreadyPassed_StaleCopiesOrNothing_AndTheSourceIsNotAsked()
     {
