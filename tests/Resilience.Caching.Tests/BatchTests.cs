@@ -89,9 +89,15 @@ public sealed class BatchTests
         using var source = new CancellationTokenSource();
         Task<IReadOnlyDictionary<string, string>> read = cache.GetOrCreateManyAsync<int, string>(["a", "b"], 0, async (_, _, token) =>
         {
-            await using CancellationTokenRegistration registration = token.Register(cancelled.SetResult);
-            await Task.Delay(Timeout.Infinite, token);
-            return new Dictionary<string, string>();
+            try
+            {
+                await Task.Delay(Timeout.Infinite, token);
+                return new Dictionary<string, string>();
+            }
+            finally
+            {
+                cancelled.SetResult();
+            }
         }, cancellationToken: source.Token).AsTask();
         Task<string> joiner = cache.GetAsync("a", _ => new ValueTask<string>("joins"), cancellationToken: source.Token).AsTask();
         await source.CancelAsync();

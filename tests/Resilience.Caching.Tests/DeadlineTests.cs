@@ -19,9 +19,15 @@ public sealed class DeadlineTests
         var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         async ValueTask<string> Load(CancellationToken token)
         {
-            await using CancellationTokenRegistration registration = token.Register(cancelled.SetResult);
-            await Task.Delay(Timeout.Infinite, token);
-            return "never";
+            try
+            {
+                await Task.Delay(Timeout.Infinite, token);
+                return "never";
+            }
+            finally
+            {
+                cancelled.SetResult();
+            }
         }
 
         Task<string> read;

@@ -47,6 +47,9 @@ internal static class TestCache
     public static void Until(Func<bool> condition, string what = "what was waited for") =>
         Assert.True(SpinWait.SpinUntil(condition, TimeSpan.FromSeconds(30)), $"Not within 30 s: {what}.");
 
+    /// <summary>Waits until nothing flies any more. A flight answers before it ends: who has the answer may be ahead of its end.</summary>
+    public static void UntilNoFlights(ResilientCache cache) => Until(() => cache.Snapshot().Flights == 0, "the flights' end");
+
     /// <summary>Bounds a wait that must end by itself.</summary>
     public static Task<T> Soon<T>(this Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(30));
 

@@ -12,6 +12,14 @@ namespace Resilience.Hosting.Tests;
 /// <summary>A host with the kit, its settings in memory and its log at hand.</summary>
 internal sealed class KitHost : IAsyncDisposable
 {
+    /// <summary>The machine that runs the tests may well be short of memory or processors: features are degraded by what a test does alone.</summary>
+    private static readonly Dictionary<string, string?> NothingPresses = new(StringComparer.Ordinal)
+    {
+        ["Resilience:Degrade:Pressure:Memory:Enabled"] = "false",
+        ["Resilience:Degrade:Pressure:Cpu:Enabled"] = "false",
+        ["Resilience:Degrade:Pressure:ThreadPool:Enabled"] = "false",
+    };
+
     private readonly IHost _host;
     private readonly ManualTimeProvider? _time;
 
@@ -33,6 +41,7 @@ internal sealed class KitHost : IAsyncDisposable
     public static KitHost Build(Action<IResilienceKitBuilder> configure, TimeProvider? time = null, params (string Key, string Value)[] settings)
     {
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { Args = [] });
+        builder.Configuration.AddInMemoryCollection(NothingPresses);
         builder.Configuration.AddInMemoryCollection(settings.Select(pair => KeyValuePair.Create(pair.Key, (string?)pair.Value)));
         var log = new LogCollector();
         builder.Logging.AddProvider(log);

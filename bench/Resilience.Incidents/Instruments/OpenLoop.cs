@@ -14,6 +14,8 @@ internal readonly record struct Arrival(int Index, TimeSpan Due);
 /// </summary>
 internal sealed class OpenLoop
 {
+    private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(10);
+
     private readonly Timeline _timeline;
     private readonly LoadPlan _plan;
     private readonly Func<Arrival, int> _laneOf;
@@ -61,10 +63,12 @@ internal sealed class OpenLoop
             done.SetResult();
         });
         await done.Task;
-        long giveUp = Stopwatch.GetTimestamp();
-        while (Volatile.Read(ref _unsettled) > 0 && Stopwatch.GetElapsedTime(giveUp) < _plan.Patience + TimeSpan.FromSeconds(1))
+
+        // Counted in turns: while the machine stands still time passes, and nobody can give up.
+        int turns = (int)((_plan.Patience + TimeSpan.FromSeconds(1)) / Turn);
+        for (int turn = 0; turn < turns && Volatile.Read(ref _unsettled) > 0; turn++)
         {
-            await Task.Delay(10);
+            await Task.Delay(Turn);
         }
     }
 

@@ -70,15 +70,28 @@ public sealed class DashboardHubTests
         Assert.Equal("figures", (await NextAsync(events)).Name);
 
         host.Clock.Advance(TimeSpan.FromSeconds(1));
-        Assert.Equal("figures", (await NextAsync(events)).Name);
+        Assert.Equal("figures", (await NextOfOursAsync()).Name);
 
         using HttpResponseMessage change = await mira.OverrideAsync(banner, new { state = "Off", minutes = 5, reason = "<script>alert(1)</script>" }, await mira.TokenAsync());
         Assert.Equal(HttpStatusCode.NoContent, change.StatusCode);
-        (name, features) = await NextAsync(events);
+        (name, features) = await NextOfOursAsync();
         Assert.Equal("features", name);
         JsonElement only = Assert.Single(features.GetProperty("features").EnumerateArray(), feature => known.Contains(feature.GetProperty("name").GetString())); // other tests declare features meanwhile
         Assert.Equal(("dashboard-banner", "Off", "Override"), (only.GetProperty("name").GetString(), only.GetProperty("state").GetString(), only.GetProperty("source").GetString()));
         Assert.Equal("audit", (await NextAsync(events)).Name);
+
+        // Other tests declare features meanwhile: a page is told of them too.
+        async Task<(string Name, JsonElement Data)> NextOfOursAsync()
+        {
+            while (true)
+            {
+                (string Name, JsonElement Data) next = await NextAsync(events);
+                if (next.Name != "features" || next.Data.GetProperty("features").EnumerateArray().Any(feature => known.Contains(feature.GetProperty("name").GetString())))
+                {
+                    return next;
+                }
+            }
+        }
     }
 
     [Fact]
@@ -114,10 +127,11 @@ public sealed class DashboardHubTests
         await using DashboardHost host = await DashboardHost.StartAsync();
         using Visitor mira = host.Visit("mira", "ops");
 
+        int fewest = Feature.All.Count; // other tests declare features meanwhile
         using HttpResponseMessage answer = await mira.GetAsync("/resilience/state");
 
         JsonElement state = JsonDocument.Parse(await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)).RootElement;
-        Assert.Equal(Feature.All.Count, state.GetProperty("features").GetProperty("all").GetInt32());
+        Assert.InRange(state.GetProperty("features").GetProperty("all").GetInt32(), fewest, Feature.All.Count);
         Assert.Equal(0, host.Hub.Watchers);
     }
 

@@ -137,7 +137,7 @@ public sealed class LoadIsolationTests
         TestCache.Until(() => cache.Core.LoadPermits.CurrentCount == 2, "both permits");
         hung.SetResult("late");
         Assert.Equal(2, cache.Core.LoadPermits.CurrentCount);
-        Assert.Equal(0, cache.Snapshot().Flights);
+        TestCache.UntilNoFlights(cache);
     }
 
     [Fact]
@@ -147,9 +147,15 @@ public sealed class LoadIsolationTests
         var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Task<string> read = cache.GetAsync<string>("key", async token =>
         {
-            await using CancellationTokenRegistration registration = token.Register(cancelled.SetResult);
-            await Task.Delay(Timeout.Infinite, token);
-            return "never";
+            try
+            {
+                await Task.Delay(Timeout.Infinite, token);
+                return "never";
+            }
+            finally
+            {
+                cancelled.SetResult();
+            }
         }, new CacheEntryOptions { LoadTimeout = TimeSpan.FromSeconds(5) }).AsTask();
         _time.Advance(TimeSpan.FromSeconds(5));
         await Assert.ThrowsAsync<CacheLoadTimeoutException>(() => read.Soon());
@@ -228,7 +234,7 @@ public sealed class LoadIsolationTests
             return new Dictionary<string, string> { ["x"] = await cache.GetAsync("y", "inner") };
         }).Soon());
         Assert.Equal(["y", "y"], fromBatch.Chain);
-        Assert.Equal(0, cache.Snapshot().Flights);
+        TestCache.UntilNoFlights(cache);
     }
 
     [Fact]
@@ -254,7 +260,7 @@ public sealed class LoadIsolationTests
         }
 
         Assert.All(failures, failure => Assert.Equal(3, failure.Chain.Count));
-        Assert.Equal(0, cache.Snapshot().Flights);
+        TestCache.UntilNoFlights(cache);
         Assert.Equal("fine", await cache.GetAsync("a", "fine"));
     }
 

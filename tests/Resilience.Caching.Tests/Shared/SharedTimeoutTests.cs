@@ -106,9 +106,15 @@ public sealed class SharedTimeoutTests
 
         public override async Task<TagVersion[]> ReadVersionsAsync(IReadOnlyList<string> names, IReadOnlyList<TagVersion> floors, CancellationToken cancellationToken)
         {
-            await using CancellationTokenRegistration registration = cancellationToken.Register(Cancelled.SetResult);
-            await Task.Delay(Timeout.Infinite, cancellationToken);
-            return [];
+            try
+            {
+                await Task.Delay(Timeout.Infinite, cancellationToken);
+                return [];
+            }
+            finally
+            {
+                Cancelled.SetResult();
+            }
         }
     }
 }

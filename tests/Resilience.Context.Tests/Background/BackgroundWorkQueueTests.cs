@@ -271,8 +271,14 @@ public sealed class BackgroundWorkQueueTests : IAsyncDisposable
         {
             RequestScope scope = RequestScope.Current!;
             state.Started.Signal();
-            using CancellationTokenRegistration registration = token.Register(() => state.Polite.TrySetResult(scope.Cause));
-            await Task.Delay(Timeout.Infinite, token);
+            try
+            {
+                await Task.Delay(Timeout.Infinite, token);
+            }
+            finally
+            {
+                state.Polite.TrySetResult(scope.Cause);
+            }
         });
         await queue.EnqueueAsync(Snapshot(2), state, static async (_, state, _) =>
         {
@@ -289,7 +295,7 @@ public sealed class BackgroundWorkQueueTests : IAsyncDisposable
         _clock.Advance(TimeSpan.FromSeconds(20));
         Assert.Equal(ScopeCause.Shutdown, await state.Polite.Task);
         await _cancelled.Task;
-        _clock.Advance(TimeSpan.FromSeconds(5));
+        await _clock.AdvanceUntilAsync(TimeSpan.FromSeconds(1), () => stop.IsCompleted, "the end of the grace");
         await stop;
 
         Assert.Equal((3, 0, 3), (queue.Accepted, queue.Run, queue.Abandoned));

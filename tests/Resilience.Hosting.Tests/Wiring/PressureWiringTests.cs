@@ -15,14 +15,10 @@ public sealed class PressureWiringTests
     private static readonly Feature Normal = Feature.Declare("pressed-normal");
     private static readonly Feature Critical = Feature.Declare("pressed-critical", Priority.Critical);
 
-    // Nothing but what the test does may press: the machine that runs it may well be short of memory or processors.
-    private static readonly (string, string)[] OnlyBlocksPress =
+    private static readonly (string, string)[] QuickBlocks =
     [
         ("Resilience:Degrade:MaxAutomaticOff", "1000"),
         ("Resilience:Degrade:Pressure:SampleInterval", "00:00:00.010"),
-        ("Resilience:Degrade:Pressure:Memory:Enabled", "false"),
-        ("Resilience:Degrade:Pressure:Cpu:Enabled", "false"),
-        ("Resilience:Degrade:Pressure:ThreadPool:Enabled", "false"),
         .. Quick("pool.orders"),
         .. Quick("breaker.products"),
     ];
@@ -43,7 +39,7 @@ public sealed class PressureWiringTests
     [Fact]
     public async Task Pool_CallersWait_FeaturesGiveWayByPriorityAndComeBack()
     {
-        await using KitHost kit = await KitHost.StartAsync(AddOrders, null, [.. OnlyBlocksPress, ("Resilience:Pools:orders:MaxSize", "2"), ("Resilience:Pools:orders:AcquireTimeout", "Infinite")]);
+        await using KitHost kit = await KitHost.StartAsync(AddOrders, null, [.. QuickBlocks, ("Resilience:Pools:orders:MaxSize", "2"), ("Resilience:Pools:orders:AcquireTimeout", "Infinite")]);
         ResourcePool<object> pool = kit.Pool<object>("orders");
         PressureMonitor monitor = kit.Services.GetRequiredService<PressureMonitor>();
         var leases = new List<PoolLease<object>> { await AcquireAsync(pool), await AcquireAsync(pool) };
@@ -74,7 +70,7 @@ public sealed class PressureWiringTests
             AddOrders,
             null,
             [
-                .. OnlyBlocksPress,
+                .. QuickBlocks,
                 ("Resilience:Pools:orders:MaxSize", "1"),
                 ("Resilience:Pools:orders:AcquireTimeout", "Infinite"),
                 ("Resilience:Degrade:Pressure:Signals:pool.orders:PressesAll", "false"),
@@ -103,7 +99,7 @@ public sealed class PressureWiringTests
                 kit.Services.AddResilientCache("products").UseDistributedCache(_ => store);
             },
             null,
-            [.. OnlyBlocksPress, ("Resilience:Caches:products:Shared:Breaker:OpenFor", "00:00:00.050")]);
+            [.. QuickBlocks, ("Resilience:Caches:products:Shared:Breaker:OpenFor", "00:00:00.050")]);
         Assert.Contains(kit.Services.GetRequiredService<PressureMonitor>().Values, value => value.Signal == "breaker:products");
         Assert.DoesNotContain(kit.Services.GetRequiredService<PressureMonitor>().Values, value => value.Signal == "breaker:Default");
 

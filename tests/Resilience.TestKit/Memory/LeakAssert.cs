@@ -21,7 +21,7 @@ namespace Resilience.TestKit;
 public static class LeakAssert
 {
     private const int Collections = 3;
-    private const int Attempts = 20;
+    private const int Attempts = 30;
 
     /// <summary>Asserts that every tracked payload is collectable after the scenario, while the kept roots still live.</summary>
     /// <param name="scenario">Creates, uses and ends; tracks at least one payload.</param>
@@ -30,11 +30,11 @@ public static class LeakAssert
         LeakProbe probe = Play(scenario);
         try
         {
-            // Timers and pool threads let go of what they have just run a moment later, hence more than one attempt.
+            // Timers and pool threads let go of what they have just run a moment later, on a busy machine seconds later: hence more than one attempt.
             IReadOnlyList<string> alive = probe.Alive();
             for (int attempt = 0; attempt < Attempts && (alive = CollectAndAsk(probe)).Count > 0; attempt++)
             {
-                Thread.Sleep(attempt);
+                Thread.Sleep(10 * attempt);
             }
 
             if (alive.Count > 0)

@@ -12,7 +12,7 @@ namespace Resilience.TestKit;
 /// </summary>
 public sealed partial class ChildProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan DefaultTimeout = Eventually.Patience;
     private static readonly bool HasSetPriv = OperatingSystem.IsLinux() && Executables.Find("setpriv") is not null;
 
     private readonly Lock _lock = new(); // guards _lines, _waiters, _ended
@@ -103,7 +103,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
 
     /// <summary>Waits for a line of its output; lines that it wrote earlier count too.</summary>
     /// <param name="wanted">Whether a line is the one; called under a lock.</param>
-    /// <param name="timeout">How long to wait; 30 s by default.</param>
+    /// <param name="timeout">How long to wait; <see cref="Eventually.Patience"/> by default.</param>
     /// <returns>The line.</returns>
     /// <exception cref="TimeoutException">It did not come in time; the message has the output.</exception>
     /// <exception cref="InvalidOperationException">The process ended without it; the message has the output.</exception>
@@ -140,7 +140,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
 
     /// <inheritdoc cref="WaitForLineAsync(Func{string, bool}, TimeSpan?)"/>
     /// <param name="part">What the line contains.</param>
-    /// <param name="timeout">How long to wait; 30 s by default.</param>
+    /// <param name="timeout">How long to wait; <see cref="Eventually.Patience"/> by default.</param>
     public Task<string> WaitForLineAsync(string part, TimeSpan? timeout = null) =>
         WaitForLineAsync(line => line.Contains(part, StringComparison.Ordinal), timeout);
 
@@ -176,7 +176,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
     }
 
     /// <summary>Waits for its end and the end of its output.</summary>
-    /// <param name="timeout">How long to wait; 30 s by default.</param>
+    /// <param name="timeout">How long to wait; <see cref="Eventually.Patience"/> by default.</param>
     /// <returns>The exit code; 128 + the signal when a signal ended it.</returns>
     /// <exception cref="TimeoutException">It did not end in time; the message has the output.</exception>
     public async Task<int> WaitForExitAsync(TimeSpan? timeout = null)

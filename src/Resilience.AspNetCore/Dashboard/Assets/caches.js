@@ -23,6 +23,8 @@ export class CacheDialog {
   #now = new Date();
   #caches = [];
   #asking = false;
+  #asksAgain = false;
+  #looks = 0;
   #events = new KeyedList(byId('cache-events'), () => this.#event());
   #keyEvents = new KeyedList(byId('cache-key-events'), () => this.#event());
   #alike = new KeyedList(document.querySelector('#cache-alike ul'), () => this.#entry());
@@ -78,9 +80,11 @@ export class CacheDialog {
   async #askForEvents() {
     const name = this.#name;
     if (this.#asking) {
+      this.#asksAgain = true; // what is under way may be from before the latest reading
       return;
     }
     this.#asking = true;
+    this.#asksAgain = false;
     try {
       const answer = await fetch(`caches/events?cache=${encodeURIComponent(name)}`, { redirect: 'manual', cache: 'no-store' });
       if (answer.ok && name === this.#name) {
@@ -90,14 +94,16 @@ export class CacheDialog {
       // The connection broke; the stream tells so, and the next reading asks again.
     } finally {
       this.#asking = false;
-      if (this.#dialog.open && name !== this.#name) {
-        this.#askForEvents(); // another cache was opened meanwhile
+      if (this.#dialog.open && (this.#asksAgain || name !== this.#name)) {
+        this.#askForEvents();
       }
     }
   }
 
+  // Answers may come in another order than the questions were asked: only that of the last one is shown.
   async #look(key) {
     const name = this.#name;
+    const look = ++this.#looks;
     write(byId('cache-problem'), '');
     try {
       const answer = await fetch('caches/look', {
@@ -106,16 +112,19 @@ export class CacheDialog {
         headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify({ cache: name, key }),
       });
-      if (name !== this.#name) {
+      const body = answer.ok ? await answer.json() : await answer.json().catch(() => ({}));
+      if (name !== this.#name || look !== this.#looks) {
         return;
       }
       if (answer.ok) {
-        this.#showKey(key, await answer.json());
+        this.#showKey(key, body);
       } else {
-        write(byId('cache-problem'), (await answer.json().catch(() => ({}))).problem ?? 'You may not look up keys (any more): sign in again.');
+        write(byId('cache-problem'), body.problem ?? 'You may not look up keys (any more): sign in again.');
       }
     } catch {
-      write(byId('cache-problem'), 'The server cannot be reached.');
+      if (look === this.#looks) {
+        write(byId('cache-problem'), 'The server cannot be reached.');
+      }
     }
   }
 
