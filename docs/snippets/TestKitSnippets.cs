@@ -96,6 +96,7 @@ internal static class TestKitSnippets
         proxy.ToClient.CutAfter(bytes: 100);                 // in the middle of an answer
         proxy.RefusesNew = true;
         proxy.Cut();                                         // resets what is open
+        proxy.Forget();                                      // what is open is silent for ever, new connections are served
         proxy.Heal();
 
         redis.Pause();

@@ -81,21 +81,17 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
         }
 
         Task looking = LookToTheEndAsync(flights);
-        try
+        await looking.WaitAsync(limit, core.Time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (looking.IsCompleted)
         {
-            await looking.WaitAsync(limit, core.Time, cancellationToken).ConfigureAwait(false);
+            await looking.ConfigureAwait(false); // Even if the time was up in the same moment: what it ended with counts.
         }
-        catch (Exception exception) when (!looking.IsFaulted)
+        else
         {
-            // Whoever has joined one of them waits on.
+            // Whoever has joined one of them waits on. Where only the request has no time left, what was found is what there is.
             looking.Observe();
             flights.ForEach(loads.Leave);
-            if (exception is not TimeoutException)
-            {
-                throw;
-            }
-
-            // The request has no time left: what was found is what there is.
+            cancellationToken.ThrowIfCancellationRequested();
         }
 
         foreach (Flight<T> flight in flights.Where(flight => flight is { IsAnswered: true, Origin: CacheOrigin.Shared }))
@@ -200,7 +196,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
         {
             if (outer is not null)
             {
-                Reentrancy.BeginWait(outer, own.Lead, core.Name);
+                Reentrancy.BeginWait(outer, own.Flights, core.Name);
             }
 
             await own.Answered.WaitAsync(AnswerWait.Limit(scope), core.Time, cancellationToken).ConfigureAwait(false);
@@ -226,7 +222,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
         {
             if (outer is not null)
             {
-                Reentrancy.EndWait(outer);
+                Reentrancy.EndWait(outer, own.Flights);
             }
         }
     }

@@ -44,13 +44,13 @@ internal sealed class LoadPath
             if (_core.Shared is { IsEnabled: true } && (flight.Policy.ReadsShared || flight.Policy.WritesShared))
             {
                 stamp = await Shared.LookAsync(flight).ConfigureAwait(false);
-                if (!flight.IsAnswered)
+                if (!flight.IsDone)
                 {
                     await _turns.TakeAsync(flight, stamp).ConfigureAwait(false);
                 }
             }
 
-            if (flight.IsAnswered)
+            if (flight.IsDone)
             {
                 return;
             }

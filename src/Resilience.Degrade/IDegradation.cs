@@ -9,7 +9,8 @@ public interface IDegradation
 
     /// <summary>
     /// The state at this very moment: a volatile read, no allocation. Two calls within a request may differ;
-    /// where that matters ask <see cref="Snapshot"/>, <see cref="Decide"/> or <see cref="RunAsync"/>.
+    /// where that matters ask <see cref="Snapshot"/>, <see cref="Decide"/> or <see cref="RunAsync"/>. It knows no caller: exempt ones and shares count in
+    /// <see cref="Decide"/> alone.
     /// </summary>
     /// <param name="feature">The feature.</param>
     FeatureState StateOf(Feature feature);
@@ -21,7 +22,8 @@ public interface IDegradation
 
     /// <summary>
     /// Runs a feature: its work while it is <see cref="FeatureState.Normal"/> or <see cref="FeatureState.Degraded"/>, its fallback while it
-    /// is <see cref="FeatureState.Off"/> or when the work fails. Pass static delegates and a state: then a call allocates nothing.
+    /// is <see cref="FeatureState.Off"/> or when the work fails. Pass static delegates and a state: then a call allocates nothing. It knows no caller:
+    /// where some are exempt, or a share of them is meant, ask <see cref="Decide"/> and run what it says.
     /// </summary>
     /// <typeparam name="TState">What the delegates need.</typeparam>
     /// <typeparam name="TResult">The answer.</typeparam>

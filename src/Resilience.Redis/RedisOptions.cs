@@ -34,6 +34,14 @@ public sealed class RedisOptions : ISettings
     [TimeRange("00:00:01", "00:10:00")]
     public TimeSpan KeepAlive { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// How long Redis may give no answer through a connection that is used before a second one is made beside it. If that one is answered, it takes the
+    /// place of the first. It is for what the client does not notice or mend by itself: a peer that vanished without a word, a client that got stuck.
+    /// </summary>
+    /// <value>Default: 10 s. Range: 1 s to 10 min.</value>
+    [TimeRange("00:00:01", "00:10:00")]
+    public TimeSpan ReconnectAfter { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>How long the versions of tags and the numbers of channels are kept after their last use. Losing one costs loads, never a stale value.</summary>
     /// <value>Default: 30 days. Range: 1 h to 365 days.</value>
     [TimeRange("01:00:00", "365.00:00:00")]

@@ -10,7 +10,7 @@ internal static class RedisScript
         local head = redis.pcall('GETRANGE', KEYS[1], 0, 8)
         head = type(head) == 'string' and #head == 9 and string.sub(head, 1, 8) or ''
         if head ~= ARGV[1] then return 0 end
-        if ARGV[4] ~= '0' and redis.call('GET', KEYS[2]) ~= ARGV[4] then return 0 end
+        if ARGV[4] ~= '0' and redis.pcall('GET', KEYS[2]) ~= ARGV[4] then return 0 end
         redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
         return 1
         """;
@@ -82,28 +82,36 @@ internal static class RedisScript
         return n
         """;
 
-    /// <summary>Takes a lease and its number. KEYS: lease, fence. ARGV: token, milliseconds, milliseconds of the fence.</summary>
+    /// <summary>
+    /// Takes a lease and its number; what stands there without an end is no lease. KEYS: lease, fence. ARGV: token, milliseconds,
+    /// milliseconds of the fence.
+    /// </summary>
     public const string Acquire =
         """
-        if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
-          local n = redis.call('INCR', KEYS[2])
+        if redis.call('PTTL', KEYS[1]) >= 0 then return 0 end
+        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+        local n = redis.pcall('INCR', KEYS[2])
+        if type(n) == 'number' and n > 0 and n < 9e15 then
           redis.call('PEXPIRE', KEYS[2], ARGV[3])
           return n
         end
-        return 0
+        local t = redis.call('TIME')
+        n = t[1] * 1000000 + t[2]
+        redis.call('SET', KEYS[2], string.format('%.0f', n), 'PX', ARGV[3])
+        return n
         """;
 
     /// <summary>Renews a lease. KEYS: lease. ARGV: token, milliseconds.</summary>
     public const string Renew =
         """
-        if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+        if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
         return 0
         """;
 
     /// <summary>Gives a lease back. KEYS: lease. ARGV: token.</summary>
     public const string Release =
         """
-        if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+        if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
         return 0
         """;
 }

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Resilience.Caching.Shared;
 using Resilience.Redis;
 using Resilience.Redis.Caching;
@@ -44,7 +45,9 @@ public static class RedisServiceCollectionExtensions
         services.TryAddSingleton(provider =>
         {
             RedisOptions options = provider.GetRequiredKeyedService<LiveSettings<RedisOptions>>(Name).Current;
-            return multiplexer is null ? new RedisConnection(options) : new RedisConnection(options, multiplexer(provider));
+            return multiplexer is null
+                ? new RedisConnection(options, provider.GetService<TimeProvider>(), provider.GetService<ILogger<RedisConnection>>())
+                : new RedisConnection(options, multiplexer(provider));
         });
         services.TryAddSingleton<ISharedTier>(provider => OrNothing(provider, connection => new RedisSharedTier(connection))!);
         services.TryAddSingleton<IBackplane>(provider => OrNothing(provider, connection => new RedisBackplane(connection))!);

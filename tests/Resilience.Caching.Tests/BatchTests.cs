@@ -62,6 +62,26 @@ public sealed class BatchTests
     }
 
     [Fact]
+    public async Task Many_AllCallersLeaveWhileTheSharedTierHasAnsweredForAPart_CancelsTheCall()
+    {
+        var tier = new FakeSharedTier();
+        await using ResilientCache node = TestCache.New(_time, shared: tier);
+        await using ResilientCache cache = TestCache.New(_time, shared: tier);
+        await node.SetAsync("there", "value");
+        var asked = new TaskCompletionSource<CancellationToken>(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var mine = new CancellationTokenSource();
+        Task<IReadOnlyDictionary<string, string>> read = cache.GetOrCreateManyAsync<int, string>(["there", "missing"], 0, (_, _, token) =>
+        {
+            asked.SetResult(token);
+            return new ValueTask<IReadOnlyDictionary<string, string>>(_source.Task.WaitAsync(token));
+        }, cancellationToken: mine.Token).AsTask();
+        CancellationToken seen = await asked.Task.Soon();
+        await mine.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => read.Soon());
+        TestCache.Until(() => seen.IsCancellationRequested && cache.Snapshot().Flights == 0, "the factory's token to be cancelled");
+    }
+
+    [Fact]
     public async Task Many_AllCallersLeave_CancelsTheCall()
     {
         await using ResilientCache cache = TestCache.New(_time);

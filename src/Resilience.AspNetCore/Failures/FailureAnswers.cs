@@ -109,12 +109,15 @@ internal sealed class FailureAnswers(
             }).AsTask();
     }
 
+    /// <summary>A time around a default, in seconds: callers do not all come back at once.</summary>
+    public static int Draw(TimeSpan around) => Random.Shared.Next(1, (int)(2 * around.TotalSeconds) + 1);
+
     /// <summary>Never earlier than what is known, and up to half as long again; a time around the default where nothing is known.</summary>
     private int Seconds(TimeSpan? known)
     {
         if (known is not { } after)
         {
-            return Random.Shared.Next(1, (int)(2 * settings.Current.RetryAfter.TotalSeconds) + 1);
+            return Draw(settings.Current.RetryAfter);
         }
 
         double least = Math.Clamp(Math.Ceiling(after.TotalSeconds), 1, TimeSpan.FromHours(1).TotalSeconds);

@@ -15,10 +15,13 @@ public sealed class FailureSettings : ISettings
     /// </summary>
     public bool Answer { get; set; } = true;
 
+    internal static readonly TimeSpan DefaultRetryAfter = TimeSpan.FromSeconds(2);
+
     /// <summary>
-    /// After what time callers are asked to come back when nothing better is known; 2 s by default, 1 s to 10 min. Each is told a time from 1 s
-    /// to twice this, so that they do not all come back at once.
+    /// After what time callers are asked to come back when nothing better is known, endpoints of a feature that has no other answer included; 2 s
+    /// by default, 1 s to 10 min. Each is told a time from 1 s to twice this, so that they do not all come back at once. Whom admission refuses is
+    /// told <c>Degrade:Admission:RetryAfter</c>, which is longer: an overload lasts longer than most failures of one thing.
     /// </summary>
     [TimeRange("00:00:01", "00:10:00")]
-    public TimeSpan RetryAfter { get; set; } = TimeSpan.FromSeconds(2);
+    public TimeSpan RetryAfter { get; set; } = DefaultRetryAfter;
 }

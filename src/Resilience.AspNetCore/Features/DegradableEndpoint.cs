@@ -1,8 +1,10 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
+using Resilience.AspNetCore.Failures;
 using Resilience.AspNetCore.Features;
 using Resilience.Degrade;
+using Resilience.Settings;
 
 namespace Resilience.AspNetCore;
 
@@ -43,20 +45,25 @@ internal sealed class DegradableEndpoint(Feature feature, RequestDelegate next, 
         {
             RefuseAfterwards(context);
         }
+        finally
+        {
+            await FallbackAnswered.WaitAsync(context).ConfigureAwait(false);
+        }
     }
 
     private Task Next(HttpContext context) => next(context);
 
     private Task FallBackAsync(HttpContext context, CancellationToken cancellationToken)
     {
-        context.Features.Set(FallbackAnswered.Instance);
+        var answered = new FallbackAnswered();
+        context.Features.Set(answered);
         if (fallback is null)
         {
             Refuse(context);
             return Task.CompletedTask;
         }
 
-        return fallback(context, cancellationToken);
+        return answered.Running = fallback(context, cancellationToken);
     }
 
     /// <summary>A response that has started cannot be answered anew, and a bad request is no failure of the feature.</summary>
@@ -87,7 +94,8 @@ internal sealed class DegradableEndpoint(Feature feature, RequestDelegate next, 
     internal static void Refuse(HttpContext context)
     {
         context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
-        context.Response.Headers.RetryAfter = Random.Shared.Next(1, 6).ToString(CultureInfo.InvariantCulture);
+        TimeSpan retryAfter = context.RequestServices.GetKeyedService<LiveSettings<FailureSettings>>("")?.Current.RetryAfter ?? FailureSettings.DefaultRetryAfter;
+        context.Response.Headers.RetryAfter = FailureAnswers.Draw(retryAfter).ToString(CultureInfo.InvariantCulture);
     }
 }
 

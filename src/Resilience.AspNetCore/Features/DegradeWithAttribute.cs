@@ -66,6 +66,10 @@ public sealed class DegradeWithAttribute : Attribute, IAsyncResourceFilter
             DegradableEndpoint.RefuseAfterwards(http);
             context.Result = new Answered();
         }
+        finally
+        {
+            await FallbackAnswered.WaitAsync(http).ConfigureAwait(false);
+        }
     }
 
     private static async ValueTask<bool> WorkAsync(ResourceExecutionDelegate next)
@@ -84,7 +88,8 @@ public sealed class DegradeWithAttribute : Attribute, IAsyncResourceFilter
     private async ValueTask<bool> FallBackAsync(ResourceExecutingContext context, CancellationToken cancellationToken)
     {
         HttpContext http = context.HttpContext;
-        http.Features.Set(FallbackAnswered.Instance);
+        var answered = new FallbackAnswered();
+        http.Features.Set(answered);
         if (Fallback is null)
         {
             DegradableEndpoint.Refuse(http);
@@ -93,12 +98,17 @@ public sealed class DegradeWithAttribute : Attribute, IAsyncResourceFilter
         {
             var fallback = ActivatorUtilities.CreateInstance(http.RequestServices, Fallback) as IFallbackAnswer
                 ?? throw new InvalidOperationException($"[DegradeWith(\"{FeatureName}\")]: {Fallback} does not implement {nameof(IFallbackAnswer)}.");
-            IResult answer = await fallback.AnswerAsync(http, cancellationToken).ConfigureAwait(false);
-            await answer.ExecuteAsync(http).ConfigureAwait(false);
+            await (answered.Running = AnswerAsync(fallback, http, cancellationToken)).ConfigureAwait(false);
         }
 
         context.Result = new Answered();
         return false;
+    }
+
+    private static async Task AnswerAsync(IFallbackAnswer fallback, HttpContext context, CancellationToken cancellationToken)
+    {
+        IResult answer = await fallback.AnswerAsync(context, cancellationToken).ConfigureAwait(false);
+        await answer.ExecuteAsync(context).ConfigureAwait(false);
     }
 
     private Feature Find() => _feature ??= Feature.TryGet(FeatureName, out Feature? feature)

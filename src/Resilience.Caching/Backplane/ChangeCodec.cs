@@ -55,7 +55,13 @@ internal static class ChangeCodec
                 return false;
             }
 
-            read.Add(new Change((ChangeKind)kind, name, version, new TagVersion(version, removed)));
+            var change = new Change((ChangeKind)kind, name, version, new TagVersion(version, removed));
+            if (change is { Kind: ChangeKind.Tag, Tag.IsSound: false })
+            {
+                return false;
+            }
+
+            read.Add(change);
         }
 
         changes = [.. read];

@@ -58,11 +58,12 @@ internal sealed class AnswerWait(CacheCore core, LoadPath loads)
         }
 
         Flight? outer = Reentrancy.Current;
+        Flight[] wait = outer is null ? [] : [flight];
         try
         {
             if (outer is not null)
             {
-                Reentrancy.BeginWait(outer, flight, core.Name);
+                Reentrancy.BeginWait(outer, wait, core.Name);
             }
 
             await answered.WaitAsync(Limit(scope), core.Time, cancellationToken).ConfigureAwait(false);
@@ -86,7 +87,7 @@ internal sealed class AnswerWait(CacheCore core, LoadPath loads)
         {
             if (outer is not null)
             {
-                Reentrancy.EndWait(outer);
+                Reentrancy.EndWait(outer, wait);
             }
         }
     }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Caching.Hybrid;
 using Resilience.Caching.Invalidation;
@@ -84,12 +85,8 @@ internal abstract class Flight
         set => Extras.Batch = value;
     }
 
-    /// <summary>The flight for which this one's factory waits at the moment: how two factories that wait for one another are found.</summary>
-    public Flight? WaitsOn
-    {
-        get => _extras?.WaitsOn;
-        set => Extras.WaitsOn = value;
-    }
+    /// <summary>For what this one's factory waits at the moment, each wait with the flights that it needs: how factories that wait for one another are found.</summary>
+    public ImmutableHashSet<IReadOnlyList<Flight>> Waits => _extras?.Waits ?? [];
 
     /// <summary>What the cache that flies it is, to tell equal keys of different caches apart.</summary>
     public object Owner => Stripe.Owner;
@@ -146,7 +143,7 @@ internal abstract class Flight
     public bool IsOutOfLeadersTime(Exception? failure) =>
         failure is DeadlineExceededException || (failure is not null && LeaderDeadline is Deadline { IsExpired: true });
 
-    /// <summary>Whether what the source gave has become the key's value: whatever fails afterwards is no failure of the load.</summary>
+    /// <summary>Whether what the source or the shared tier gave has become the key's value: whatever fails afterwards is no failure of the load.</summary>
     public bool IsCommitted { get; set; }
 
     /// <summary>The lease under which the load runs, given back when the flight is over or abandoned.</summary>
@@ -185,6 +182,10 @@ internal abstract class Flight
     /// <summary>Whether a caller of these flags may wait for it.</summary>
     public bool Suits(string key, HybridCacheEntryFlags flags) =>
         string.Equals(Key, key, StringComparison.Ordinal) && Policy.Flags == flags && (!_isAnswered || Failure is null);
+
+    public void BeginWait(IReadOnlyList<Flight> wait) => Extras.BeginWait(wait);
+
+    public void EndWait(IReadOnlyList<Flight> wait) => Extras.EndWait(wait);
 
     /// <summary>Gives the lease back, in the background, if there is one: others need not wait any longer.</summary>
     public void ReleaseLease()
@@ -289,7 +290,7 @@ internal abstract class Flight
 /// <summary>What few flights have: only those that wait, that are part of something, or that run in a request.</summary>
 internal sealed class FlightExtras
 {
-    private Flight? _waitsOn;
+    private ImmutableHashSet<IReadOnlyList<Flight>> _waits = [];
 
     public TaskCompletionSource? Answered { get; set; }
 
@@ -299,12 +300,7 @@ internal sealed class FlightExtras
 
     public FlightBatch? Batch { get; set; }
 
-    /// <summary>Written with a full fence: who writes it looks at others' afterwards.</summary>
-    public Flight? WaitsOn
-    {
-        get => Volatile.Read(ref _waitsOn);
-        set => Interlocked.Exchange(ref _waitsOn, value);
-    }
+    public ImmutableHashSet<IReadOnlyList<Flight>> Waits => Volatile.Read(ref _waits);
 
     public ITimer? Timer { get; set; }
 
@@ -315,6 +311,11 @@ internal sealed class FlightExtras
     public IAsyncDisposable? Scope { get; set; }
 
     public Task? Writing { get; set; }
+
+    /// <summary>A full fence: who notes a wait looks at others' afterwards.</summary>
+    public void BeginWait(IReadOnlyList<Flight> wait) => ImmutableInterlocked.Update(ref _waits, static (waits, one) => waits.Add(one), wait);
+
+    public void EndWait(IReadOnlyList<Flight> wait) => ImmutableInterlocked.Update(ref _waits, static (waits, one) => waits.Remove(one), wait);
 }
 
 /// <summary>A flight with the type of its value.</summary>
@@ -331,6 +332,9 @@ internal abstract class Flight<T> : Flight
 
     /// <summary>Whether the answer is a stale copy.</summary>
     public bool IsStale { get; private set; }
+
+    /// <summary>Whether there is nothing left to load: it has its answer, and that is more than the copy that stands in since the soft timeout.</summary>
+    public bool IsDone => IsAnswered && (!IsStale || IsCommitted || IsAbandoned);
 
     /// <summary>The stale copy at hand, to fall back on.</summary>
     public LocalEntry<T>? Stale { get; set; }

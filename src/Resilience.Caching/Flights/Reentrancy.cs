@@ -6,6 +6,9 @@ internal static class Reentrancy
     /// <summary>How far a chain of waits is followed; a longer one is no accident that this could explain.</summary>
     private const int MaxDepth = 64;
 
+    /// <summary>At how many flights it is looked, however many a factory waits for at once.</summary>
+    private const int MaxFlights = 4096;
+
     private static readonly AsyncLocal<FlightMark?> Ambient = new();
 
     /// <summary>The flight inside whose factory the caller runs, if it does and the flight is not over.</summary>
@@ -34,31 +37,47 @@ internal static class Reentrancy
     }
 
     /// <summary>
-    /// Notes that a factory waits for a flight. When two do so for one another, each notes first and looks then, so one of them at least
-    /// finds the other.
+    /// Notes that a factory waits for flights; it may do so several times at once. When two factories wait for one another, each notes first
+    /// and looks then, so one of them at least finds the other.
     /// </summary>
-    /// <exception cref="CacheReentrancyException">The flight waits, through others, for the factory that is about to wait for it.</exception>
-    public static void BeginWait(Flight outer, Flight flight, string cache)
+    /// <exception cref="CacheReentrancyException">One of the flights waits, through others, for the factory that is about to wait for it.</exception>
+    public static void BeginWait(Flight outer, IReadOnlyList<Flight> wait, string cache)
     {
         Flight waiting = Lead(outer);
-        waiting.WaitsOn = flight;
+        waiting.BeginWait(wait);
         var chain = new List<string> { waiting.Key };
-        Flight? at = flight;
-        for (int depth = 0; at is { IsAnswered: false } && depth < MaxDepth; depth++)
+        if (LeadsTo(wait, waiting, chain, []))
         {
-            chain.Add(at.Key);
-            if (ReferenceEquals(Lead(at), waiting))
-            {
-                waiting.WaitsOn = null;
-                throw new CacheReentrancyException(cache, chain);
-            }
-
-            at = Lead(at).WaitsOn;
+            waiting.EndWait(wait);
+            throw new CacheReentrancyException(cache, chain);
         }
     }
 
     /// <summary>Notes that the wait is over.</summary>
-    public static void EndWait(Flight outer) => Lead(outer).WaitsOn = null;
+    public static void EndWait(Flight outer, IReadOnlyList<Flight> wait) => Lead(outer).EndWait(wait);
+
+    /// <summary>Whether one of the flights is the sought one, or waits for it through others; the chain is the way there.</summary>
+    private static bool LeadsTo(IReadOnlyList<Flight> flights, Flight sought, List<string> chain, HashSet<Flight> seen)
+    {
+        foreach (Flight flight in flights)
+        {
+            Flight lead = Lead(flight);
+            if (flight.IsAnswered || seen.Count >= MaxFlights || !seen.Add(lead))
+            {
+                continue;
+            }
+
+            chain.Add(flight.Key);
+            if (ReferenceEquals(lead, sought) || (chain.Count <= MaxDepth && lead.Waits.Any(wait => LeadsTo(wait, sought, chain, seen))))
+            {
+                return true;
+            }
+
+            chain.RemoveAt(chain.Count - 1);
+        }
+
+        return false;
+    }
 
     /// <summary>The flight that stands for all that one factory call loads.</summary>
     private static Flight Lead(Flight flight) => flight.Batch?.Lead ?? flight;

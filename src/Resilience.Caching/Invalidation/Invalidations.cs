@@ -73,6 +73,13 @@ internal sealed class Invalidations
     /// <summary>Makes every entry of the node be compared with the shared tier before it is used again.</summary>
     public void Distrust()
     {
+        // First the versions: what begins at the new number is not to be judged by one from before.
+        Namespace.Distrust();
+        foreach (TagState tag in Tags.States)
+        {
+            tag.Distrust();
+        }
+
         lock (_distrusting)
         {
             long number;
@@ -82,12 +89,6 @@ internal sealed class Invalidations
                 Volatile.Write(ref _distrustedAt, number); // in place before it can be seen, as with tags
             }
             while (!Count.TryTake(number));
-        }
-
-        Namespace.Distrust();
-        foreach (TagState tag in Tags.States)
-        {
-            tag.Distrust();
         }
     }
 

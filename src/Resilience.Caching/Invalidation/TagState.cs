@@ -12,6 +12,7 @@ internal sealed class TagState(string name)
     private long _knownUntil = long.MinValue;
     private long _firstKnownAt = long.MaxValue;
     private int _pendingRaises;
+    private long _distrusts;
     private bool _isUsedBlind;
     private volatile bool _isMissed;
 
@@ -79,12 +80,17 @@ internal sealed class TagState(string name)
     /// <summary>Notes that a value is made without knowing a version: the first one to become known may be news to it.</summary>
     public void NoteBlindUse() => Volatile.Write(ref _isUsedBlind, true);
 
+    /// <summary>How often the known version was distrusted: to be asked before a version is read.</summary>
+    public long Distrusts => Volatile.Read(ref _distrusts);
+
     /// <summary>Takes in a version read from the shared tier. One that is news is an invalidation on this node.</summary>
     /// <param name="version">The version.</param>
     /// <param name="knownUntil">Until when it may be used.</param>
+    /// <param name="distrusts">The <see cref="Distrusts"/> before it was read: with one since then, it may be older than what was missed, and is not to be used.</param>
     /// <param name="count">The node's count.</param>
     /// <param name="now">The cache's clock.</param>
-    public void Learn(TagVersion version, long knownUntil, InvalidationCount count, long now)
+    /// <returns>Whether it may be used.</returns>
+    public bool Learn(TagVersion version, long knownUntil, long distrusts, InvalidationCount count, long now)
     {
         lock (_lock)
         {
@@ -97,7 +103,13 @@ internal sealed class TagState(string name)
                 InvalidateUnderLock(count, isRemoval);
             }
 
+            if (_distrusts != distrusts)
+            {
+                return false;
+            }
+
             Volatile.Write(ref _knownUntil, knownUntil);
+            return true;
         }
     }
 
@@ -118,7 +130,14 @@ internal sealed class TagState(string name)
     }
 
     /// <summary>Makes the next use read the version again.</summary>
-    public void Distrust() => Volatile.Write(ref _knownUntil, long.MinValue);
+    public void Distrust()
+    {
+        lock (_lock)
+        {
+            _distrusts++;
+            Volatile.Write(ref _knownUntil, long.MinValue);
+        }
+    }
 
     /// <summary>Notes that an invalidation is under way to the shared tier.</summary>
     public void BeginRaise() => Interlocked.Increment(ref _pendingRaises);

@@ -21,32 +21,19 @@ internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
     /// <returns>Whether all are known.</returns>
     public async ValueTask<bool> EnsureAsync(TagState[]? tags, SharedBudget budget)
     {
-        if (AreKnown(tags))
+        bool areUsable = AreKnown(tags);
+        while (!areUsable && Unknown(tags) is { Length: > 0 } unknown)
         {
-            return true;
-        }
-
-        if (!shared.IsOpenForCalls)
-        {
-            return false; // While the tier is out a read is to cost what a local miss costs.
-        }
-
-        long now = core.Clock.Milliseconds;
-        List<TagState>? unknown = null;
-        if (!Namespace.IsKnown(now))
-        {
-            (unknown ??= []).Add(Namespace);
-        }
-
-        foreach (TagState tag in tags ?? [])
-        {
-            if (!tag.IsKnown(now))
+            // While the tier is out a read is to cost what a local miss costs.
+            if (!shared.IsOpenForCalls || await ReadAsync(unknown, budget).ConfigureAwait(false) is not { } read)
             {
-                (unknown ??= []).Add(tag);
+                return false;
             }
+
+            areUsable = read;
         }
 
-        return unknown is null || await ReadAsync(unknown, budget).ConfigureAwait(false);
+        return true;
     }
 
     /// <summary>The stamp for a value whose making begins now. The versions that aren't known leave it unfit for writing.</summary>
@@ -121,13 +108,14 @@ internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
     /// <returns>The new version; the default when the shared tier is out of reach, in which case the raise stays pending.</returns>
     public async ValueTask<TagVersion> RaiseAsync(TagState tag, bool isRemoval)
     {
+        long distrusts = tag.Distrusts;
         (SharedOutcome outcome, TagVersion version) = await shared.RaiseVersionAsync(core.KeyPrefix + tag.Name, isRemoval, tag.Known).ConfigureAwait(false);
         if (outcome != SharedOutcome.Done)
         {
             return default;
         }
 
-        tag.Learn(version, Until(), core.Invalidations.Count, core.Clock.Milliseconds);
+        tag.Learn(version, Until(), distrusts, core.Invalidations.Count, core.Clock.Milliseconds);
         return version;
     }
 
@@ -151,22 +139,31 @@ internal sealed class TagVersions(CacheCore core, SharedTierClient shared)
         return tag.IsRaisePending || version < known.Removed ? Standing.Gone : version < known.Latest ? Standing.Expired : Standing.Good;
     }
 
-    private async ValueTask<bool> ReadAsync(List<TagState> tags, SharedBudget budget)
+    /// <returns>Whether they may be used, with no distrust since; <see langword="null"/> where they could not be read.</returns>
+    private async ValueTask<bool?> ReadAsync(TagState[] tags, SharedBudget budget)
     {
-        string[] names = [.. tags.Select(tag => core.KeyPrefix + tag.Name)];
-        TagVersion[] floors = [.. tags.Select(tag => tag.Known)];
+        long[] distrusts = Array.ConvertAll(tags, static tag => tag.Distrusts);
+        string[] names = Array.ConvertAll(tags, tag => core.KeyPrefix + tag.Name);
+        TagVersion[] floors = Array.ConvertAll(tags, static tag => tag.Known);
         (SharedOutcome outcome, TagVersion[]? versions) = await shared.ReadVersionsAsync(names, floors, budget).ConfigureAwait(false);
         if (outcome != SharedOutcome.Done)
         {
-            return false;
+            return null;
         }
 
+        bool areUsable = true;
         for (int i = 0; i < names.Length; i++)
         {
-            tags[i].Learn(versions![i], Until(), core.Invalidations.Count, core.Clock.Milliseconds);
+            areUsable &= tags[i].Learn(versions![i], Until(), distrusts[i], core.Invalidations.Count, core.Clock.Milliseconds);
         }
 
-        return true;
+        return areUsable;
+    }
+
+    private TagState[] Unknown(TagState[]? tags)
+    {
+        long now = core.Clock.Milliseconds;
+        return [.. (tags ?? []).Prepend(Namespace).Where(tag => !tag.IsKnown(now))];
     }
 
     private long Until() => core.Clock.Milliseconds + (long)core.Settings.Shared.VersionLifetime.TotalMilliseconds;

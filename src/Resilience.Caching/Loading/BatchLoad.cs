@@ -17,16 +17,7 @@ internal sealed class BatchLoad(CacheCore core, ReadPath reads, LoadPath loads)
     public async Task FlyAsync<TState, T>(List<Flight<T>> flights, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, EntryPolicy policy)
     {
         using var cancellation = new CancellationTokenSource();
-        int left = flights.Count;
-        CancellationTokenRegistration[] registrations = [.. flights.Select(flight => flight.Cancellation.Token.UnsafeRegister(
-            _ =>
-            {
-                if (Interlocked.Decrement(ref left) == 0)
-                {
-                    cancellation.Cancel(); // Nobody waits for any of them.
-                }
-            },
-            null))];
+        CancellationTokenRegistration[] registrations = [];
         List<Missing<T>> missing = [.. flights.Select(flight => new Missing<T>(flight, null))];
         try
         {
@@ -38,6 +29,16 @@ internal sealed class BatchLoad(CacheCore core, ReadPath reads, LoadPath loads)
 
             if (missing.Count > 0 && policy.Loads)
             {
+                int left = missing.Count; // Those that the shared tier has answered are left by nobody.
+                registrations = [.. missing.Select(one => one.Flight.Cancellation.Token.UnsafeRegister(
+                    _ =>
+                    {
+                        if (Interlocked.Decrement(ref left) == 0)
+                        {
+                            cancellation.Cancel(); // Nobody waits for any of them.
+                        }
+                    },
+                    null))];
                 await LoadAsync(missing, state, factory, cancellation.Token).ConfigureAwait(false);
             }
         }

@@ -29,7 +29,7 @@ internal sealed class LeaseTurn(CacheCore core, SharedLook shared, LoadTimers ti
         string token = Guid.NewGuid().ToString("N");
         long patience = core.Clock.Milliseconds + (long)core.Settings.Shared.LeaseWait.TotalMilliseconds;
         double pause = FirstPause;
-        while (!flight.IsAnswered)
+        while (!flight.IsDone)
         {
             (SharedOutcome outcome, long fence) = await core.Shared!.TryLeaseAsync(key, token, stamp.Budget).ConfigureAwait(false);
             if (outcome != SharedOutcome.Done)
@@ -69,7 +69,7 @@ internal sealed class LeaseTurn(CacheCore core, SharedLook shared, LoadTimers ti
 
         // Between our look and our lease, the one before us may have written.
         await shared.LookAgainAsync(flight, stamp).ConfigureAwait(false);
-        if (flight.IsAnswered || flight.IsAbandoned)
+        if (flight.IsDone)
         {
             flight.ReleaseLease();
             return;

@@ -234,6 +234,7 @@ internal sealed class SharedLook(CacheCore core, SharedWriter writer)
                 core.Local.Set(flight.Key, entry);
             }
 
+            flight.IsCommitted = true;
             flight.AnswerUnderLock(value, entry, CacheOrigin.Shared, isStale: false);
         }
 

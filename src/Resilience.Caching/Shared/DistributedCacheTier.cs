@@ -77,7 +77,9 @@ internal sealed class DistributedCacheTier(IDistributedCache cache, TimeProvider
     private static string Name(string name) => "version:" + name;
 
     private static TagVersion Parse(byte[]? value) =>
-        value is { Length: 16 } ? new TagVersion(BinaryPrimitives.ReadInt64LittleEndian(value), BinaryPrimitives.ReadInt64LittleEndian(value.AsSpan(8))) : default;
+        value is { Length: 16 } && new TagVersion(BinaryPrimitives.ReadInt64LittleEndian(value), BinaryPrimitives.ReadInt64LittleEndian(value.AsSpan(8))) is { IsSound: true } version
+            ? version
+            : default;
 
     /// <summary>A version above the one that is known. It begins at the clock, so that one that was lost comes back higher.</summary>
     private TagVersion First(TagVersion known)

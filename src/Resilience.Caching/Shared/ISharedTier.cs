@@ -61,12 +61,21 @@ public interface ISharedTier
 /// <param name="Fence">The number of the lease under which the value was made: not written when a newer lease was given; 0 for none.</param>
 public readonly record struct SharedWrite(string Key, byte[] Value, TimeSpan TimeToLive, bool IsConditional = false, long Expected = 0, long Fence = 0);
 
-/// <summary>The version of a tag in the shared tier. Versions only grow.</summary>
+/// <summary>The version of a tag in the shared tier. Versions only grow, from 1 up to 4·10^15; those that begin at a clock in microseconds stay below until 2096.</summary>
 /// <param name="Latest">Raised by every expiry and every removal: values made under a lower one are not fresh.</param>
 /// <param name="Removed">The latest version that was a removal: values made under a lower one are gone.</param>
 [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Auto)]
 public readonly record struct TagVersion(long Latest, long Removed)
 {
+    /// <summary>
+    /// Above what number somebody else's version is none: far enough below what tiers can count that a version which is believed can always be
+    /// raised. 2^53 is the end of Lua's.
+    /// </summary>
+    private const long MaxBelieved = 4_000_000_000_000_000;
+
+    /// <summary>Whether a tag can have this version; what comes from outside may be anything.</summary>
+    internal bool IsSound => Latest is > 0 and < MaxBelieved && Removed >= 0 && Removed <= Latest;
+
     /// <summary>The higher of two, part by part.</summary>
     public static TagVersion Max(TagVersion left, TagVersion right) =>
         new(Math.Max(left.Latest, right.Latest), Math.Max(left.Removed, right.Removed));

@@ -16,8 +16,10 @@ public sealed class ScopePropagationHandler : DelegatingHandler
     // A retry sends the same message again: what was written for the first attempt must not be written twice.
     private static readonly HttpRequestOptionsKey<bool> WroteBaggage = new("Resilience.Context.Baggage");
 
+    private readonly Lock _starting = new(); // guards the write of _isStarted and what comes before it
     private readonly ScopePropagationOptions _options;
     private readonly Func<DeadlinePolicy> _policy;
+    private volatile bool _isStarted;
 
     /// <summary>Makes a handler.</summary>
     /// <param name="options">What is sent; everything when <see langword="null"/>.</param>
@@ -32,9 +34,11 @@ public sealed class ScopePropagationHandler : DelegatingHandler
     /// <param name="request">The call.</param>
     /// <param name="cancellationToken">Cancels it.</param>
     /// <exception cref="DeadlineExceededException">Too little of the deadline was left to send the call, or the deadline passed while it ran.</exception>
+    /// <exception cref="InvalidOperationException">There are <see cref="ScopePropagationOptions.Hosts"/>, and the handler that sends has followed redirects already.</exception>
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
+        Start();
         if (RequestScope.Current is not { State: { } state } scope)
         {
             return base.SendAsync(request, cancellationToken);
@@ -50,6 +54,7 @@ public sealed class ScopePropagationHandler : DelegatingHandler
     protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
+        Start();
         if (RequestScope.Current is not { State: { } state } scope)
         {
             return base.Send(request, cancellationToken);
@@ -68,6 +73,42 @@ public sealed class ScopePropagationHandler : DelegatingHandler
         catch (OperationCanceledException exception) when (exception is not DeadlineExceededException && IsOurs(either, scope, cancellationToken))
         {
             throw Explain(request, scope, state.IsCallerChosen, exception);
+        }
+    }
+
+    /// <summary>Before the first call: where not every host may be told, the platform must not carry the headers on to where a redirect points.</summary>
+    private void Start()
+    {
+        if (_isStarted || _options.Hosts.Count == 0)
+        {
+            return;
+        }
+
+        lock (_starting)
+        {
+            HttpMessageHandler? sender = InnerHandler;
+            while (sender is DelegatingHandler outer)
+            {
+                sender = outer.InnerHandler;
+            }
+
+            try
+            {
+                if (sender is SocketsHttpHandler { AllowAutoRedirect: true } sockets)
+                {
+                    sockets.AllowAutoRedirect = false;
+                }
+                else if (sender is HttpClientHandler { AllowAutoRedirect: true } client)
+                {
+                    client.AllowAutoRedirect = false;
+                }
+            }
+            catch (InvalidOperationException exception)
+            {
+                throw new InvalidOperationException("The client's handler has sent calls before, and follows redirects, with the headers of the request scope, to hosts that ScopePropagationOptions.Hosts may not name. Set its AllowAutoRedirect to false, or give this client a handler of its own.", exception);
+            }
+
+            _isStarted = true;
         }
     }
 

@@ -20,8 +20,12 @@ public sealed class ScopePropagationOptions
 
     /// <summary>
     /// The hosts that are told anything, such as <c>inventory</c> or <c>.internal.example</c> for all below it; every host that the client
-    /// calls when empty, the default. The deadline bounds calls to all others too.
+    /// calls, by a redirect too, when empty, the default. The deadline bounds calls to all others too.
     /// </summary>
+    /// <remarks>
+    /// With hosts, the client follows no redirects: the platform's handler would carry the headers on to whatever host an answer names. A redirect is
+    /// the answer then, and whoever follows it sends a new call, for which the hosts are asked again.
+    /// </remarks>
     public IList<string> Hosts { get; } = [];
 
     internal bool IsTold(string host)

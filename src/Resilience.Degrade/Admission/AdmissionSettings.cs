@@ -17,7 +17,8 @@ public sealed class AdmissionSettings : ISettings
 
     /// <summary>
     /// The middle of the <c>Retry-After</c> of a refusal; each is drawn evenly from 1 s to twice this less 1 s, so that the refused do not come back
-    /// together. 3 s by default, 1 s to 5 min; whole seconds.
+    /// together. 3 s by default, 1 s to 5 min; whole seconds. Longer than what is told after a single failure (<c>Failures:RetryAfter</c>), as an overload
+    /// lasts longer.
     /// </summary>
     [TimeRange("00:00:01", "00:05:00")]
     public TimeSpan RetryAfter { get; set; } = TimeSpan.FromSeconds(3);

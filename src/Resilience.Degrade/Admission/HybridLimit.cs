@@ -10,8 +10,8 @@ namespace Resilience.Degrade;
 /// stays long, and no garbage collection to explain it) the cap is twice what Little's law asks for at the best throughput and the shortest response
 /// time. That response time is nearly frozen: it may rise by 0.1 % a tick, which bounds the drift that limiters have which learn it under load,
 /// and still follows a service that has become slower for good.
-/// Four things were added to what was compared. Refusals at the ceiling with busy processors, or with a queue, mean "hot" at once: the average would need
-/// six ticks, in which the ceiling refuses critical work like any other, and would never say so where neighbours take the processors. A relapse makes
+/// Four things were added to what was compared. Refusals at the ceiling or a queue seen twice, with busy processors, and refusals with a queue mean "hot" at once: the average
+/// would need six ticks, in which the ceiling fills and refuses critical work like any other, and would never say so where neighbours take the processors. A relapse makes
 /// the next calm last longer, because then it was the cap that kept things calm. And critical work has a lane of its own: it comes in while
 /// the surplus that was admitted before is still being worked off, and is bounded all the same. And while arrivals wait for a thread in front of the door, the
 /// rate of admissions is bounded besides, as far as it takes for that wait to be short: the comparison shared the processors between work and refusals,
@@ -27,6 +27,7 @@ internal sealed class HybridLimit(double cores)
     internal const double RtGrowthPerTick = 1.001;
     internal const int WindowTicks = 10;
     internal const double MinHotQueueMs = 400;
+    internal const double StandingQueueMs = 90;
     internal const double HotQueuePerRt = 12;
     internal const int ColdTicks = 10;
     internal const int MostColdTicks = 160;
@@ -37,10 +38,12 @@ internal sealed class HybridLimit(double cores)
     internal const int SamplesPerRt = 10;
     internal const double DoorWaitMs = 100;
     internal const double FirstPace = 0.85;
-    internal const double LeastFirstPace = 0.7;
+    internal const double LeastFirstPace = 0.85;
     internal const double PaceCut = 0.97;
     internal const double PaceRise = 1.015;
-    internal const double QuickPaceRise = 1.03;
+    internal const double QuickPaceRise = 1.05;
+    internal const double IdlePaceRise = 1.1;
+    internal const double LeastCut = 0.8;
     internal const double LeastPace = 0.1;
     internal const double MostPace = 1.5;
     internal const double PaceDamping = 0.25;
@@ -172,7 +175,8 @@ internal sealed class HybridLimit(double cores)
         _queuedSince = !queued ? long.MinValue : _queuedSince == long.MinValue ? sample.NowMs : _queuedSince;
         bool queuedLong = queued && sample.NowMs - _queuedSince >= Math.Max(MinHotQueueMs, HotQueuePerRt * MinRt);
         bool full = !IsHot && refused > 0;
-        if (full && sample.Cpu > settings.HotCpu)
+        bool stands = queued && sample.NowMs - _queuedSince >= StandingQueueMs; // seen twice
+        if ((full || stands) && sample.Cpu > settings.HotCpu)
         {
             _cpu = Math.Max(_cpu, sample.Cpu);
         }
@@ -221,7 +225,14 @@ internal sealed class HybridLimit(double cores)
             return;
         }
 
-        Pace = Math.Max(LeastPace * MaxPass, Pace * (grows ? PaceCut : wait < target / 4 ? QuickPaceRise : isEasy ? PaceRise : 1));
+        double factor = grows ? PaceCut
+            : wait < target / 4 ? (sample.Cpu < settings.ColdCpu ? IdlePaceRise : QuickPaceRise)
+            : isEasy ? PaceRise
+            : 1;
+
+        // What was let in before the overload was known makes the door wait whatever the rate; what is being done all the while can be done.
+        double least = Math.Max(LeastPace * MaxPass, grows ? LeastCut * _lastPass : 0);
+        Pace = Math.Max(Pace * factor, Math.Min(Pace, least));
         if (Pace > MostPace * MaxPass)
         {
             Pace = double.PositiveInfinity;

@@ -29,10 +29,16 @@ public sealed class FeatureSettings : IShorthandSettings
     /// <summary>The signals whose pressure counts for this feature, such as <c>pool:smtp</c>; empty, the default, for the pressure of the whole process.</summary>
     public IList<string> Triggers { get; } = [];
 
-    /// <summary>Who is spared by configuration and pressure; an operator's override spares nobody.</summary>
+    /// <summary>
+    /// Who is spared by configuration and pressure; an operator's override spares nobody. Counts in <c>Decide</c>, which is told the caller;
+    /// <c>StateOf</c>, <c>RunAsync</c> and endpoints know none.
+    /// </summary>
     public ExemptSettings Exempt { get; } = new();
 
-    /// <summary>The share of callers for whom a configured <c>Off</c> or <c>Degraded</c> holds, 0 to 100; 100 by default. A caller always gets the same answer.</summary>
+    /// <summary>
+    /// The share of callers for whom a configured <c>Off</c> or <c>Degraded</c> holds, 0 to 100; 100 by default. A caller always gets the same answer.
+    /// Counts in <c>Decide</c>, which is told the caller; it holds for all callers of <c>StateOf</c>, <c>RunAsync</c> and endpoints, which know none.
+    /// </summary>
     [Range(0.0, 100.0)]
     public double Percent { get; set; } = 100;
 
@@ -124,9 +130,9 @@ public sealed class FeatureSettings : IShorthandSettings
 /// <summary>Who is spared from the degradation of a feature.</summary>
 public sealed class ExemptSettings : ISettings
 {
-    /// <summary>Groups; none by default.</summary>
+    /// <summary>Groups that are spared, where the caller is told, in <c>Decide</c>; none by default.</summary>
     public IList<string> Groups { get; } = [];
 
-    /// <summary>Users; none by default.</summary>
+    /// <summary>Users that are spared, where the caller is told, in <c>Decide</c>; none by default.</summary>
     public IList<string> Users { get; } = [];
 }

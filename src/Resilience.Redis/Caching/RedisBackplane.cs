@@ -12,8 +12,7 @@ internal sealed class RedisBackplane(RedisConnection connection) : IBackplane
 
     public async Task<IAsyncDisposable> SubscribeAsync(string channel, Action<BackplaneMessage> onMessage, Action<bool> onConnection, CancellationToken cancellationToken)
     {
-        IConnectionMultiplexer multiplexer = await connection.GetAsync().ConfigureAwait(false);
-        var subscription = new Subscription(multiplexer, new RedisChannel(_keys.Channel(channel), RedisChannel.PatternMode.Literal), onMessage, onConnection);
+        var subscription = new Subscription(connection, new RedisChannel(_keys.Channel(channel), RedisChannel.PatternMode.Literal), onMessage, onConnection);
         await subscription.StartAsync().ConfigureAwait(false);
         return subscription;
     }
@@ -25,15 +24,19 @@ internal sealed class RedisBackplane(RedisConnection connection) : IBackplane
     }
 
     /// <summary>One listener. The client may drop a subscription by itself when it reconnects, so the owner subscribes anew whenever it is told of one.</summary>
-    private sealed class Subscription(IConnectionMultiplexer multiplexer, RedisChannel channel, Action<BackplaneMessage> onMessage, Action<bool> onConnection) : IAsyncDisposable
+    private sealed class Subscription(RedisConnection connection, RedisChannel channel, Action<BackplaneMessage> onMessage, Action<bool> onConnection) : IAsyncDisposable
     {
+        private IConnectionMultiplexer? _multiplexer;
+
         public async Task StartAsync()
         {
-            multiplexer.ConnectionFailed += OnFailed;
-            multiplexer.ConnectionRestored += OnRestored;
+            connection.Replaced += OnReplaced; // first: whoever is given a multiplexer that is about to go must hear of it
             try
             {
-                await multiplexer.GetSubscriber().SubscribeAsync(channel, OnMessage, CommandFlags.None).OnPool();
+                _multiplexer = await connection.GetAsync().ConfigureAwait(false);
+                _multiplexer.ConnectionFailed += OnFailed;
+                _multiplexer.ConnectionRestored += OnRestored;
+                await _multiplexer.GetSubscriber().SubscribeAsync(channel, OnMessage, CommandFlags.None).OnPool();
             }
             catch
             {
@@ -42,25 +45,33 @@ internal sealed class RedisBackplane(RedisConnection connection) : IBackplane
             }
         }
 
-        public async ValueTask DisposeAsync()
+        public ValueTask DisposeAsync()
         {
             Detach();
             try
             {
-                // Not waited for: without a connection the client answers to this only when there is one again.
-                await multiplexer.GetSubscriber().UnsubscribeAsync(channel, OnMessage, CommandFlags.FireAndForget).OnPool();
+                // Not waited for, whatever the flag says: it is answered by the server, and never through a connection that died without a word.
+                _multiplexer!.GetSubscriber().UnsubscribeAsync(channel, OnMessage, CommandFlags.FireAndForget).Observe();
             }
-            catch (Exception exception) when (exception is RedisException or TimeoutException or ObjectDisposedException)
+            catch (Exception)
             {
-                // The connection is gone, and the subscription with it.
+                // The connection is gone, or the multiplexer was closed, which this client says in several ways; the subscription is gone with it.
             }
+
+            return ValueTask.CompletedTask;
         }
 
         private void Detach()
         {
-            multiplexer.ConnectionFailed -= OnFailed;
-            multiplexer.ConnectionRestored -= OnRestored;
+            connection.Replaced -= OnReplaced;
+            if (_multiplexer is { } multiplexer)
+            {
+                multiplexer.ConnectionFailed -= OnFailed;
+                multiplexer.ConnectionRestored -= OnRestored;
+            }
         }
+
+        private void OnReplaced() => onConnection(false);
 
         private void OnFailed(object? sender, ConnectionFailedEventArgs failure) => onConnection(false);
 

@@ -27,7 +27,7 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
     private readonly string _channel = $"{connection.Options.KeyPrefix}channel:guard:{guard}";
     private readonly string _node = Guid.NewGuid().ToString("N");
     private readonly SemaphoreSlim _appended = new(0, 1);
-    private Task? _subscribing;
+    private Task<IConnectionMultiplexer>? _subscribing;
     private readonly Lock _lock = new(); // guards the fields below: an answer for which the follower has stopped waiting may come beside its next read
     private (long Position, RedisValue Element) _from = (0, RedisValue.EmptyString); // where the last read that was answered began
     private (long Position, RedisValue Element) _to = (0, RedisValue.EmptyString); // where it ended; the next one begins here, or there again
@@ -134,10 +134,10 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
 
     private static string Text(ulong epoch) => epoch.ToString(CultureInfo.InvariantCulture);
 
-    /// <summary>Subscribes, or tries again where it failed. Called by the follower alone.</summary>
+    /// <summary>Subscribes, or again where it failed or went with its multiplexer. Called by the follower alone.</summary>
     private void Subscribe()
     {
-        if (_subscribing is null || (_subscribing.IsCompleted && _subscribing.Exception is not null))
+        if (_subscribing is null || (_subscribing.IsCompleted && (!_subscribing.IsCompletedSuccessfully || !connection.IsCurrent(_subscribing.Result))))
         {
             using (ExecutionContext.SuppressFlow())
             {
@@ -145,6 +145,7 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
                 {
                     IConnectionMultiplexer multiplexer = await connection.GetAsync().ConfigureAwait(false);
                     await multiplexer.GetSubscriber().SubscribeAsync(new RedisChannel(_channel, RedisChannel.PatternMode.Literal), OnAppended, CommandFlags.None).OnPool();
+                    return multiplexer;
                 });
             }
         }

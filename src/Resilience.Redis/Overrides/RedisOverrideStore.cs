@@ -81,19 +81,21 @@ internal sealed class RedisOverrideStore(RedisConnection connection, OverrideCod
 
     public async IAsyncEnumerable<OverrideCommand> WatchAsync([EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        IConnectionMultiplexer multiplexer = await Bounded(connection.GetAsync(), cancellationToken).ConfigureAwait(false);
-        ISubscriber subscriber = multiplexer.GetSubscriber();
         var channel = new RedisChannel(_channel, RedisChannel.PatternMode.Literal);
 
         // What overflows is made good by the next load, like any message that is lost.
         var inbox = Channel.CreateBounded<RedisValue>(new BoundedChannelOptions(256) { SingleReader = true, FullMode = BoundedChannelFullMode.DropWrite });
         Action<RedisChannel, RedisValue> hear = (_, text) => inbox.Writer.TryWrite(text);
         EventHandler<ConnectionFailedEventArgs> changed = (_, _) => inbox.Writer.TryComplete();
-        multiplexer.ConnectionFailed += changed;
-        multiplexer.ConnectionRestored += changed;
+        Action replaced = () => inbox.Writer.TryComplete();
+        IConnectionMultiplexer? multiplexer = null;
+        connection.Replaced += replaced; // first: whoever is given a multiplexer that is about to go must hear of it
         try
         {
-            await Bounded(AsResult(subscriber.SubscribeAsync(channel, hear, CommandFlags.None)), cancellationToken).OnPool();
+            multiplexer = await Bounded(connection.GetAsync(), cancellationToken).ConfigureAwait(false);
+            multiplexer.ConnectionFailed += changed;
+            multiplexer.ConnectionRestored += changed;
+            await Bounded(AsResult(multiplexer.GetSubscriber().SubscribeAsync(channel, hear, CommandFlags.None)), cancellationToken).OnPool();
             while (await HasMoreAsync(inbox.Reader, cancellationToken).ConfigureAwait(false))
             {
                 while (inbox.Reader.TryRead(out RedisValue text))
@@ -107,11 +109,26 @@ internal sealed class RedisOverrideStore(RedisConnection connection, OverrideCod
         }
         finally
         {
-            multiplexer.ConnectionFailed -= changed;
-            multiplexer.ConnectionRestored -= changed;
+            connection.Replaced -= replaced;
+            if (multiplexer is not null)
+            {
+                multiplexer.ConnectionFailed -= changed;
+                multiplexer.ConnectionRestored -= changed;
+                Unsubscribe(multiplexer, channel, hear);
+            }
+        }
+    }
 
+    private static void Unsubscribe(IConnectionMultiplexer multiplexer, RedisChannel channel, Action<RedisChannel, RedisValue> hear)
+    {
+        try
+        {
             // Not waited for: without a connection the client answers to this only when there is one again.
-            subscriber.UnsubscribeAsync(channel, hear, CommandFlags.FireAndForget).Observe();
+            multiplexer.GetSubscriber().UnsubscribeAsync(channel, hear, CommandFlags.FireAndForget).Observe();
+        }
+        catch (Exception)
+        {
+            // The multiplexer was closed, which this client says in several ways, and the subscription is gone with it.
         }
     }
 

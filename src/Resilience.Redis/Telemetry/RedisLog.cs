@@ -12,4 +12,7 @@ internal static partial class RedisLog
 
     [LoggerMessage(EventId = 7010, EventName = "OverrideUnreadable", Level = LogLevel.Warning, Message = "An override in Redis was not accepted: {problem}. Told once for each text.")]
     public static partial void OverrideUnreadable(ILogger logger, string problem);
+
+    [LoggerMessage(EventId = 7020, EventName = "ConnectionReplaced", Level = LogLevel.Warning, Message = "Redis gave no answer for {seconds} s through the connection that there was ({silent}) and answers through a new one, which has taken its place.")]
+    public static partial void ConnectionReplaced(ILogger logger, double seconds, string silent);
 }

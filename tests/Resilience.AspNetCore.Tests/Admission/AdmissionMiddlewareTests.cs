@@ -70,7 +70,7 @@ public sealed class AdmissionMiddlewareTests
             context.Response.StatusCode = status;
             if (fallback)
             {
-                context.Features.Set(AspNetCore.Features.FallbackAnswered.Instance);
+                context.Features.Set(new AspNetCore.Features.FallbackAnswered());
             }
 
             return Task.CompletedTask;

@@ -67,6 +67,16 @@ public sealed class DegradeWithAttributeTests
     }
 
     [Fact]
+    public async Task Action_FallbackIgnoresItsToken_Is503AtOnceAndTheConnectionEndsWithIt()
+    {
+        await using WebApplication app = await StartAsync("Off", KeyValuePair.Create<string, string?>("Resilience:Degrade:Features:mvc-ratings:FallbackTimeout", "00:00:00.010"));
+        using HttpResponseMessage response = await Client(app).GetAsync(new Uri("/ratings/stubborn", UriKind.Relative));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+        Assert.True(response.Headers.ConnectionClose);
+        StubbornRatings.Gate.SetResult();
+    }
+
+    [Fact]
     public async Task Action_FeatureNotDeclared_SaysSo()
     {
         var attribute = new DegradeWithAttribute("mvc-nobody");
@@ -117,6 +127,11 @@ public sealed class RatingsController : ControllerBase
     [HttpGet("late")]
     [DegradeWith("mvc-ratings", Fallback = typeof(LateRatings))]
     public string Late() => "late";
+
+    /// <summary>With a fallback that ignores its token.</summary>
+    [HttpGet("stubborn")]
+    [DegradeWith("mvc-ratings", Fallback = typeof(StubbornRatings))]
+    public string Stubborn() => "stubborn";
 }
 
 /// <summary>The answer in their place.</summary>
@@ -124,6 +139,19 @@ public sealed class NoRatings : IFallbackAnswer
 {
     /// <inheritdoc/>
     public ValueTask<IResult> AnswerAsync(HttpContext context, CancellationToken cancellationToken) => new(Results.Text("no ratings for now"));
+}
+
+/// <summary>Ends when the test says so.</summary>
+public sealed class StubbornRatings : IFallbackAnswer
+{
+    internal static readonly TaskCompletionSource Gate = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <inheritdoc/>
+    public async ValueTask<IResult> AnswerAsync(HttpContext context, CancellationToken cancellationToken)
+    {
+        await Gate.Task;
+        return Results.Text("stubborn");
+    }
 }
 
 /// <summary>Begins an answer and does not come to its end.</summary>

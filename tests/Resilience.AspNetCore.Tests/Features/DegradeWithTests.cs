@@ -109,6 +109,80 @@ public sealed class DegradeWithTests
         Assert.Equal(0, response.Content.Headers.ContentLength);
     }
 
+    /// <summary>The server gives the context of a request that has ended to the next one of its connection.</summary>
+    [Fact]
+    public async Task Request_FallbackIgnoresItsToken_IsAnsweredInTimeAndNothingReachesTheNextRequest()
+    {
+        var clock = new ManualTimeProvider();
+        TaskCompletionSource gate = Signal(), ghost = Signal(), arrived = Signal(), go = Signal();
+        await using WebApplication app = await StartAsync(
+            builder =>
+            {
+                builder.Services.AddSingleton<TimeProvider>(clock);
+                builder.Configuration.AddInMemoryCollection([new("Resilience:Degrade:Features:web-comments", "Off")]);
+            },
+            app =>
+            {
+                app.MapGet("/stubborn", () => "never").DegradeWith(Comments, async (context, _) =>
+                {
+                    await gate.Task;
+                    try
+                    {
+                        context.Response.Headers["X-Ghost"] = "of the first request";
+                    }
+                    finally
+                    {
+                        ghost.SetResult();
+                    }
+
+                    return Results.Empty;
+                });
+                app.MapGet("/next", async context =>
+                {
+                    arrived.SetResult();
+                    await go.Task;
+                    await context.Response.WriteAsync("next");
+                });
+            });
+        using HttpClient client = Client(app);
+
+        Task<HttpResponseMessage> asking = client.GetAsync(new Uri("/stubborn", UriKind.Relative));
+        await clock.AdvanceUntilAsync(TimeSpan.FromSeconds(1), () => asking.IsCompleted, "the refusal");
+        using HttpResponseMessage refused = await asking;
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
+        Assert.Equal("", await refused.Content.ReadAsStringAsync());
+
+        Task<HttpResponseMessage> next = client.GetAsync(new Uri("/next", UriKind.Relative));
+        await arrived.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        gate.SetResult();
+        await ghost.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        go.SetResult();
+        using HttpResponseMessage response = await next;
+        Assert.False(response.Headers.Contains("X-Ghost"));
+        Assert.Equal("next", await response.Content.ReadAsStringAsync());
+
+        static TaskCompletionSource Signal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    [Fact]
+    public async Task Request_OffWithoutFallback_RetryAfterIsThatOfTheSettings()
+    {
+        await using WebApplication app = await StartAsync(builder =>
+        {
+            builder.Services.AddRequestScopes();
+            builder.Configuration.AddInMemoryCollection([new("Resilience:Degrade:Features:web-comments", "Off"), new("Resilience:Failures:RetryAfter", "00:10:00")]);
+        });
+        using HttpClient client = Client(app);
+        var longest = TimeSpan.Zero;
+        for (int i = 0; i < 50; i++)
+        {
+            using HttpResponseMessage response = await client.GetAsync(new Uri("/plain", UriKind.Relative));
+            longest = TimeSpan.FromTicks(Math.Max(longest.Ticks, response.Headers.RetryAfter!.Delta!.Value.Ticks));
+        }
+
+        Assert.InRange(longest, TimeSpan.FromSeconds(60), TimeSpan.FromMinutes(20)); // of 1 s to 1,200 s, fifty times
+    }
+
     [Fact]
     public async Task Request_BadRequest_IsNotAnsweredByTheFallback()
     {
@@ -137,7 +211,7 @@ public sealed class DegradeWithTests
 
     private static string Json(string mode) => $$"""{ "Resilience": { "Degrade": { "Features": { "web-comments": "{{mode}}" } } } }""";
 
-    private static async Task<WebApplication> StartAsync(Action<WebApplicationBuilder>? configure = null)
+    private static async Task<WebApplication> StartAsync(Action<WebApplicationBuilder>? configure = null, Action<WebApplication>? map = null)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
@@ -165,6 +239,7 @@ public sealed class DegradeWithTests
             await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken);
             return Results.Text("never");
         });
+        map?.Invoke(app);
         await app.StartAsync();
         return app;
     }

@@ -43,4 +43,15 @@ public sealed class SequenceTrackerTests
             Assert.False(ChangeCodec.TryRead(body.AsSpan(0, length), out _, out _));
         }
     }
+
+    /// <summary>Such a version, once believed, would be the floor of all that follow: no tier could count on from there.</summary>
+    [Theory]
+    [InlineData(0, 0)]
+    [InlineData(-5, -5)]
+    [InlineData(5, 6)]
+    [InlineData(5, -1)]
+    [InlineData(4_000_000_000_000_000, 1)]
+    [InlineData(long.MaxValue, long.MaxValue)]
+    public void Codec_VersionThatNoTagCanHave_IsNotRead(long latest, long removed) =>
+        Assert.False(ChangeCodec.TryRead(ChangeCodec.Write(77, [new Change(ChangeKind.Tag, "tag", 0, new TagVersion(latest, removed))]), out _, out _));
 }

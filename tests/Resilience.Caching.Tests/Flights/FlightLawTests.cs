@@ -262,19 +262,25 @@ public sealed class FlightLawTests
     {
         Flight<int, string> flight = New("a");
         Flight<int, string> other = New("b");
-        Assert.Null(flight.Outer ?? flight.WaitsOn ?? flight.Batch ?? flight.LeaderDeadline ?? flight.Scope ?? flight.Lease ?? flight.Timer ?? flight.Writing ?? (object?)flight.Failure);
+        Assert.Null(flight.Outer ?? flight.Batch ?? flight.LeaderDeadline ?? flight.Scope ?? flight.Lease ?? flight.Timer ?? flight.Writing ?? (object?)flight.Failure);
+        Assert.Empty(flight.Waits);
         flight.Outer = null;
         Assert.Null(flight.Outer);
         flight.Outer = other;
-        flight.WaitsOn = other;
+        Flight[] one = [other];
+        Flight[] another = [other]; // as often as it waits for it
+        flight.BeginWait(one);
+        flight.BeginWait(another);
+        flight.EndWait(one);
         var batch = new FlightBatch([flight, other]);
         Assert.Same(other, flight.Outer);
-        Assert.Same(other, flight.WaitsOn);
+        Assert.Same(another, Assert.Single(flight.Waits));
         Assert.Same(batch, flight.Batch);
         Assert.Same(batch, other.Batch);
         Assert.Same(flight, batch.Lead);
-        flight.WaitsOn = null;
-        Assert.Null(flight.WaitsOn);
+        flight.EndWait(another);
+        flight.EndWait(another);
+        Assert.Empty(flight.Waits);
         Assert.Same(other, flight.Outer);
     }
 

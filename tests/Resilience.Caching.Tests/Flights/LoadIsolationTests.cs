@@ -264,6 +264,84 @@ public sealed class LoadIsolationTests
         Assert.Equal("fine", await cache.GetAsync("a", "fine"));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Reentrancy_ThroughOneOfSeveralWaitsOfAFactory_IsFound(bool otherEndsFirst)
+    {
+        await using ResilientCache cache = TestCache.New();
+        var go = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var slow = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<string> other = null!;
+        Task<string> part = cache.GetAsync("part", async _ =>
+        {
+            await go.Task;
+            return await cache.GetAsync("whole", "never");
+        }).AsTask();
+        Task<string> whole = cache.GetAsync("whole", async _ =>
+        {
+            Task<string> first = cache.GetAsync("part", "never").AsTask();
+            other = cache.GetAsync("other", async _ =>
+            {
+                await slow.Task;
+                return "other";
+            }).AsTask();
+            return string.Concat(await Task.WhenAll(first, other));
+        }).AsTask();
+        if (otherEndsFirst)
+        {
+            slow.SetResult();
+            await other.Soon();
+        }
+
+        go.SetResult();
+        CacheReentrancyException failure = await Assert.ThrowsAsync<CacheReentrancyException>(() => part.Soon());
+        Assert.Equal(["part", "whole", "part"], failure.Chain);
+        slow.TrySetResult();
+        await Assert.ThrowsAsync<CacheReentrancyException>(() => whole.Soon());
+        Assert.Equal(0, cache.Snapshot().Flights);
+    }
+
+    [Fact]
+    public async Task Reentrancy_ThroughABatchOfWhichThePartThatStandsForItIsThere_IsFound()
+    {
+        var tier = new FakeSharedTier();
+        await using ResilientCache node = TestCache.New(shared: tier);
+        await using ResilientCache cache = TestCache.New(shared: tier);
+        await node.SetAsync("x", "there");
+        var go = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var asked = new TaskCompletionSource<IReadOnlyList<string>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<string> part = cache.GetAsync("part", async _ =>
+        {
+            await go.Task;
+            return await cache.GetAsync("whole", "never");
+        }).AsTask();
+        Task<string> whole = cache.GetAsync("whole", async _ => string.Concat((await cache.GetOrCreateManyAsync<int, string>(["x", "y"], 0, async (keys, _, _) =>
+        {
+            asked.SetResult(keys);
+            return new Dictionary<string, string> { ["y"] = await cache.GetAsync("part", "never") };
+        })).Values)).AsTask();
+        Assert.Equal(["y"], await asked.Task.Soon());
+        go.SetResult();
+        await Assert.ThrowsAsync<CacheReentrancyException>(() => part.Soon());
+        await Assert.ThrowsAsync<CacheReentrancyException>(() => whole.Soon());
+    }
+
+    [Fact]
+    public async Task Reentrancy_FactoryThatWaitsForManyAtOnce_IsNone()
+    {
+        await using ResilientCache cache = TestCache.New();
+        var gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<string> whole = cache.GetAsync("whole", async _ => string.Concat(await Task.WhenAll(Enumerable.Range(0, 500).Select(i => cache.GetAsync($"part {i % 250}", async _ =>
+        {
+            await gate.Task;
+            return "x";
+        }).AsTask())))).AsTask();
+        gate.SetResult();
+        Assert.Equal(new string('x', 500), await whole.Soon());
+        Assert.Equal(0, cache.Snapshot().Flights);
+    }
+
     [Fact]
     public async Task Reentrancy_LaterLoadOfTheSameKeyFromWorkThatTheFactoryLeftBehind_IsNone()
     {

@@ -62,7 +62,7 @@ public sealed class InvalidationLawTests
         TagState tag = _invalidations.Tags.Get("tag");
         foreach (TagState known in new[] { tag, _invalidations.Namespace })
         {
-            known.Learn(new TagVersion(1, 0), knownUntil: 1_000, _invalidations.Count, now: 0);
+            known.Learn(new TagVersion(1, 0), knownUntil: 1_000, distrusts: 0, _invalidations.Count, now: 0);
         }
 
         LocalEntry entry = Entry(tag);
@@ -103,7 +103,7 @@ public sealed class InvalidationLawTests
     {
         InvalidationCount count = _invalidations.Count;
         var seen = new TagState("seen");
-        seen.Learn(new TagVersion(4, 2), knownUntil: 100, count, now: 7);
+        seen.Learn(new TagVersion(4, 2), knownUntil: 100, distrusts: 0, count, now: 7);
         Assert.Equal(new TagVersion(4, 2), seen.Known);
         Assert.Equal(7, seen.FirstKnownAt);
         Assert.Equal(0, seen.InvalidatedAt);
@@ -112,7 +112,7 @@ public sealed class InvalidationLawTests
         var blind = new TagState("blind");
         Assert.Equal(long.MaxValue, blind.FirstKnownAt);
         blind.NoteBlindUse();
-        blind.Learn(new TagVersion(4, 2), knownUntil: 100, count, now: 7);
+        blind.Learn(new TagVersion(4, 2), knownUntil: 100, distrusts: 0, count, now: 7);
         Assert.Equal(1, blind.InvalidatedAt);
         Assert.Equal(1, blind.RemovedAt); // it cannot be told whether the removal was before or after the use
     }
@@ -122,16 +122,16 @@ public sealed class InvalidationLawTests
     {
         InvalidationCount count = _invalidations.Count;
         var tag = new TagState("tag");
-        tag.Learn(new TagVersion(4, 2), knownUntil: 100, count, now: 7);
-        tag.Learn(new TagVersion(4, 2), knownUntil: 100, count, now: 8);
-        tag.Learn(new TagVersion(3, 1), knownUntil: 100, count, now: 8);
+        tag.Learn(new TagVersion(4, 2), knownUntil: 100, distrusts: 0, count, now: 7);
+        tag.Learn(new TagVersion(4, 2), knownUntil: 100, distrusts: 0, count, now: 8);
+        tag.Learn(new TagVersion(3, 1), knownUntil: 100, distrusts: 0, count, now: 8);
         Assert.Equal((0L, 0L, 0L), (count.Current, tag.InvalidatedAt, tag.RemovedAt));
 
-        tag.Learn(new TagVersion(5, 2), knownUntil: 100, count, now: 9);
+        tag.Learn(new TagVersion(5, 2), knownUntil: 100, distrusts: 0, count, now: 9);
         Assert.Equal((1L, 1L, 0L), (count.Current, tag.InvalidatedAt, tag.RemovedAt));
-        tag.Learn(new TagVersion(6, 6), knownUntil: 100, count, now: 10);
+        tag.Learn(new TagVersion(6, 6), knownUntil: 100, distrusts: 0, count, now: 10);
         Assert.Equal((2L, 2L, 2L), (count.Current, tag.InvalidatedAt, tag.RemovedAt));
-        tag.Learn(new TagVersion(1, 7), knownUntil: 100, count, now: 10); // part by part the higher
+        tag.Learn(new TagVersion(1, 7), knownUntil: 100, distrusts: 0, count, now: 10); // part by part the higher
         Assert.Equal(new TagVersion(6, 7), tag.Known);
         Assert.Equal(3, tag.RemovedAt);
         Assert.Equal(7, tag.FirstKnownAt);
@@ -142,7 +142,7 @@ public sealed class InvalidationLawTests
     {
         var tag = new TagState("tag");
         Assert.False(tag.IsKnown(0));
-        tag.Learn(new TagVersion(1, 0), knownUntil: 100, _invalidations.Count, now: 0);
+        tag.Learn(new TagVersion(1, 0), knownUntil: 100, distrusts: 0, _invalidations.Count, now: 0);
         Assert.True(tag.IsKnown(99));
         Assert.False(tag.IsKnown(100));
         tag.Hear(new TagVersion(2, 0), _invalidations.Count, now: 50); // which says nothing of how long

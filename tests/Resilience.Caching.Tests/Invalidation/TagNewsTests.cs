@@ -83,6 +83,36 @@ public sealed class TagNewsTests
         Assert.False(one.TryGet<string>("key").HasValue);
     }
 
+    /// <summary>What was read of a version before the node lost its trust may be older than what it missed.</summary>
+    [Fact]
+    public async Task Missed_WhileTheVersionIsOnItsWay_IsFoundOutByReadingItAgain()
+    {
+        await using ResilientCache one = await UpAsync();
+        await using ResilientCache two = await UpAsync();
+        await two.SetAsync("key", "old", tags: ["tag"]);
+        await HeardAsync(one, two);
+        var gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var isRead = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _tier.After = call =>
+        {
+            if (call != "versions")
+            {
+                return Task.CompletedTask;
+            }
+
+            isRead.TrySetResult();
+            return gate.Task;
+        };
+        Task<string> first = one.GetAsync("key", "new", tags: ["tag"]).AsTask();
+        await isRead.Task.Soon();
+        _tier.DropsMessages = true;
+        await two.RemoveByTagAsync("tag");
+        one.Core.Distrust(); // as it does once it notices that a message is missing
+        gate.SetResult();
+        await first.Soon();
+        Assert.Equal("new", await one.GetAsync("key", "new", tags: ["tag"]));
+    }
+
     /// <summary>The first value with such a tag stays on its node, as its version may count an invalidation from before; the next one is shared.</summary>
     [Fact]
     public async Task Load_TagsThatFactoriesChoose_KeepOnlyTheFirstValueFromTheSharedTier()

@@ -55,6 +55,23 @@ public sealed class DistributedCacheTests
         Assert.Equal(SharedTierState.Open, cache.Snapshot().SharedState);
     }
 
+    /// <summary>16 bytes of somebody else's, read as numbers, must not become the floor above which nothing can be counted.</summary>
+    [Fact]
+    public async Task Versions_OverwrittenWithSomethingElse_BeginAnewAndRise()
+    {
+        var vendor = new Vendor();
+        var tier = new DistributedCacheTier(vendor, TimeProvider.System);
+        TagVersion before = (await tier.ReadVersionsAsync(["tag"], [default], default))[0];
+        byte[] garbage = new byte[16];
+        Array.Fill(garbage, byte.MaxValue);
+        garbage[7] = garbage[15] = 0x7f; // both the largest number that there is
+        await vendor.SetAsync("version:tag", garbage, new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = TimeSpan.FromHours(1) });
+        TagVersion read = (await tier.ReadVersionsAsync(["tag"], [before], default))[0];
+        TagVersion raised = await tier.RaiseVersionAsync("tag", isRemoval: true, read, default);
+        Assert.True(before.Latest < read.Latest && read.Latest < raised.Latest, $"{before}, {read}, {raised}");
+        Assert.Equal(raised, (await tier.ReadVersionsAsync(["tag"], [read], default))[0]);
+    }
+
     [Fact]
     public async Task Expire_KeepsTheCopyForAnHourAtMost()
     {

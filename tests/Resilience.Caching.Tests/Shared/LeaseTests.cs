@@ -107,6 +107,57 @@ public sealed class LeaseTests
         Assert.Equal("second", await one.GetCachedAsync("key"));
     }
 
+    /// <summary>Else a copy is never renewed while taking turns lasts longer than callers wait.</summary>
+    [Theory]
+    [InlineData("acquire")]
+    [InlineData("read")]
+    public async Task SoftTimeout_PassesWhileTheTurnIsTaken_TheLoadGoesOn(string slow)
+    {
+        await using ResilientCache one = New();
+        await one.SetAsync("key", "old");
+        _time.Advance(TimeSpan.FromSeconds(61));
+        var gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        bool hasLease = false;
+        _tier.Before = call =>
+        {
+            bool isSlow = call == slow && (call == "acquire" || Volatile.Read(ref hasLease));
+            Volatile.Write(ref hasLease, hasLease || call == "acquire");
+            return isSlow ? gate.Task : Task.CompletedTask;
+        };
+        Task<string> read = one.GetAsync("key", "new", new CacheEntryOptions { SoftTimeout = TimeSpan.FromMilliseconds(10) }).AsTask();
+        TestCache.Until(() => Volatile.Read(ref hasLease), "the turn");
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(10), () => read.IsCompleted, "the stale copy");
+        Assert.Equal("old", await read);
+        gate.SetResult();
+        TestCache.Until(() => one.Snapshot().Flights == 0, "the end of the load");
+        Assert.Equal("new", await one.GetCachedAsync("key"));
+        TestCache.Until(() => _tier.Calls.Contains("release"), "the release");
+    }
+
+    [Fact]
+    public async Task SoftTimeout_PassesWhileAnotherNodeLoads_ItsValueIsTakenAllTheSame()
+    {
+        await using ResilientCache one = New();
+        await using ResilientCache two = New();
+        await one.SetAsync("key", "old");
+        Assert.Equal("old", await two.GetCachedAsync("key"));
+        _time.Advance(TimeSpan.FromSeconds(61));
+        var gate = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<string> holder = one.GetAsync("key", _ => new ValueTask<string>(gate.Task)).AsTask();
+        TestCache.Until(() => one.Snapshot().SourceLoads == 1, "the lease");
+        Task<string> read = two.GetAsync("key", "never", new CacheEntryOptions { SoftTimeout = TimeSpan.FromMilliseconds(10) }).AsTask();
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(10), () => read.IsCompleted, "the stale copy");
+        Assert.Equal("old", await read);
+        int asked = Acquires();
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(20), () => Acquires() > asked + 2, "the other node's next tries");
+        gate.SetResult("new");
+        Assert.Equal("new", await holder.Soon());
+        await _time.AdvanceUntilAsync(TimeSpan.FromMilliseconds(20), () => two.Snapshot().Flights == 0, "the other node's look");
+        Assert.Equal("new", two.TryGet<string>("key").Value);
+
+        int Acquires() => _tier.Calls.Count(call => call == "acquire");
+    }
+
     [Theory]
     [InlineData(HybridCacheEntryFlags.DisableDistributedCacheRead)]
     [InlineData(HybridCacheEntryFlags.DisableDistributedCacheWrite)]

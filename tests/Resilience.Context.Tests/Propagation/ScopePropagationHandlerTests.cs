@@ -1,4 +1,8 @@
+using System.Collections.Concurrent;
+using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
+using System.Text;
 
 namespace Resilience.Context.Tests.Propagation;
 
@@ -175,6 +179,57 @@ public sealed class ScopePropagationHandlerTests
         Assert.Equal(isTold, sent.Headers.Any());
     }
 
+    /// <summary>The platform's handler keeps headers when it follows a redirect.</summary>
+    [Fact]
+    public async Task Send_RedirectToAForeignHost_IsTheAnswerAndTellsItNothing()
+    {
+        using RequestScope scope = Begin(60_000);
+        using var server = new RedirectingServer();
+        using var invoker = new HttpMessageInvoker(new ScopePropagationHandler(new ScopePropagationOptions { Hosts = { "told.example" } }) { InnerHandler = server.NewClient() });
+        using var request = new HttpRequestMessage(HttpMethod.Get, "http://told.example/");
+        using HttpResponseMessage response = await invoker.SendAsync(request, TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.Found, response.StatusCode);
+        Assert.Contains(ScopeHeaders.RequestId, Assert.Single(server.Heard), StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Fact]
+    public async Task Send_HandlerThatHasFollowedRedirectsBefore_IsRefusedWhereNotAllHostsAreTold()
+    {
+        using RequestScope scope = Begin(60_000);
+        using var server = new RedirectingServer();
+        using SocketsHttpHandler shared = server.NewClient();
+        using var all = new HttpMessageInvoker(new ScopePropagationHandler { InnerHandler = shared }, disposeHandler: false);
+        using var request = new HttpRequestMessage(HttpMethod.Get, "http://told.example/");
+        using HttpResponseMessage response = await all.SendAsync(request, TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode); // of the other host
+        Assert.Equal(2, server.Heard.Count);
+
+        using var some = new HttpMessageInvoker(new ScopePropagationHandler(new ScopePropagationOptions { Hosts = { "told.example" } }) { InnerHandler = shared }, disposeHandler: false);
+        using var again = new HttpRequestMessage(HttpMethod.Get, "http://told.example/");
+        InvalidOperationException refused = await Assert.ThrowsAsync<InvalidOperationException>(() => some.SendAsync(again, TestContext.Current.CancellationToken));
+        Assert.Contains("AllowAutoRedirect", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(2, server.Heard.Count);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Send_HostsAreNamed_RedirectsAreOffWhateverIsInBetween(bool isNamed)
+    {
+        var options = new ScopePropagationOptions();
+        if (isNamed)
+        {
+            options.Hosts.Add("told.example");
+        }
+
+        using var client = new HttpClientHandler();
+        using var between = new Between { InnerHandler = client };
+        using var invoker = new HttpMessageInvoker(new ScopePropagationHandler(options) { InnerHandler = between });
+        using var request = new HttpRequestMessage(HttpMethod.Get, "http://told.example/");
+        (await invoker.SendAsync(request, TestContext.Current.CancellationToken)).Dispose(); // in no scope: the handler may still be used in one
+        Assert.Equal(!isNamed, client.AllowAutoRedirect);
+    }
+
     [Fact]
     public async Task Send_SameMessageTwice_TheDeadlineShrinksAndBaggageStandsOnce()
     {
@@ -210,6 +265,68 @@ public sealed class ScopePropagationHandlerTests
 
     private RequestScope Begin(int milliseconds) =>
         RequestScope.Begin(new ScopeOptions { Id = "r-1", Priority = Priority.Low, Timeout = TimeSpan.FromMilliseconds(milliseconds), TimeProvider = _clock });
+
+    private sealed class Between : DelegatingHandler
+    {
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) => Task.FromResult(new HttpResponseMessage());
+    }
+
+    /// <summary>Whatever host is asked for, it is this; told.example sends its callers to other.example.</summary>
+    private sealed class RedirectingServer : IDisposable
+    {
+        private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+
+        public RedirectingServer()
+        {
+            _listener.Start();
+            _ = ServeAsync();
+        }
+
+        /// <summary>The heads of the requests that came.</summary>
+        public ConcurrentQueue<string> Heard { get; } = [];
+
+        public SocketsHttpHandler NewClient() => new()
+        {
+            ConnectCallback = async (_, cancellationToken) =>
+            {
+                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                await socket.ConnectAsync(_listener.LocalEndpoint, cancellationToken);
+                return new NetworkStream(socket, ownsSocket: true);
+            },
+        };
+
+        public void Dispose() => _listener.Dispose();
+
+        private async Task ServeAsync()
+        {
+            while (await AcceptAsync() is { } caller)
+            {
+                using TcpClient connection = caller;
+                using var reader = new StreamReader(caller.GetStream());
+                string head = "";
+                while (await reader.ReadLineAsync() is { Length: > 0 } line)
+                {
+                    head += line + '\n';
+                }
+
+                Heard.Enqueue(head);
+                string status = head.Contains("told.example", StringComparison.Ordinal) ? "302 Found\r\nLocation: http://other.example/" : "200 OK";
+                await caller.GetStream().WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
+            }
+        }
+
+        private async Task<TcpClient?> AcceptAsync()
+        {
+            try
+            {
+                return await _listener.AcceptTcpClientAsync();
+            }
+            catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+            {
+                return null; // The test is over.
+            }
+        }
+    }
 
     private sealed class Stub(Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> send) : HttpMessageHandler
     {

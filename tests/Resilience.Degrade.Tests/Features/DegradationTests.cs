@@ -12,6 +12,11 @@ public sealed class DegradationTests
     private static readonly Feature Dark = Feature.Declare("t-dark", Priority.Normal, FeatureState.Off);
     private static readonly Feature Guarded = Feature.Declare("t-guarded", Priority.Critical, securityCritical: true);
 
+    /// <summary>There so that the features are declared before any test, also before one that names them in settings alone.</summary>
+    static DegradationTests()
+    {
+    }
+
     [Fact]
     public async Task StateOf_NothingSaid_IsTheDeclaration()
     {

@@ -101,6 +101,27 @@ public sealed class ChaosProxyTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Forget_OpenConnections_AreSilentAndNewOnesGoOn()
+    {
+        using Socket old = await ConnectAsync();
+        await old.SendAsync(new byte[] { 1 });
+        await ReceiveAsync(old, 1);
+
+        _proxy.Forget();
+        _proxy.Heal();
+
+        await old.SendAsync(new byte[] { 2 });
+        using Socket second = await ConnectAsync();
+        await second.SendAsync(new byte[] { 3 });
+        Assert.Equal([3], await ReceiveAsync(second, 1));
+        Task<byte[]> answer = ReceiveAsync(old, 1);
+        Assert.NotSame(answer, await Task.WhenAny(answer, Task.Delay(50, TestContext.Current.CancellationToken)));
+        Assert.Equal((2L, 2), (_proxy.ToServer.Passed, _proxy.Open));
+        _proxy.Cut();
+        await Assert.ThrowsAsync<SocketException>(() => answer);
+    }
+
+    [Fact]
     public async Task CutAfter_Bytes_CutsInTheMiddle()
     {
         using Socket client = await ConnectAsync();

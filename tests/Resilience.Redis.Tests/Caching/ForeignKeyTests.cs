@@ -89,6 +89,55 @@ public sealed class ForeignKeyTests(SharedRedis shared)
         Assert.Equal(after + 1, await backplane.PublishAsync("v1:t:changes", [1], default));
     }
 
+    [Theory]
+    [InlineData("nonsense")]
+    [InlineData("")]
+    [InlineData(null)]
+    public async Task Lease_KeyOfSomethingThatStays_IsTakenAtOnce(string? text)
+    {
+        (_, IDatabase database) = await OpenAsync();
+        var leases = new RedisLeaseStore(await ConnectionAsync());
+        await OverwriteAsync(database, _prefix + "{v1:t:key}:lease", text);
+        Assert.Equal(1, await leases.TryAcquireAsync("v1:t:key", "one", TimeSpan.FromMinutes(5), default));
+        Assert.Equal(0, await leases.TryAcquireAsync("v1:t:key", "two", TimeSpan.FromMinutes(5), default));
+        Assert.True(await leases.TryRenewAsync("v1:t:key", "one", TimeSpan.FromMinutes(5), default));
+    }
+
+    [Fact]
+    public async Task Lease_OverwrittenWhileItIsHeld_IsLostWithoutAFailure()
+    {
+        (_, IDatabase database) = await OpenAsync();
+        var leases = new RedisLeaseStore(await ConnectionAsync());
+        await leases.TryAcquireAsync("v1:t:key", "one", TimeSpan.FromMinutes(5), default);
+        await OverwriteAsync(database, _prefix + "{v1:t:key}:lease", null);
+        Assert.False(await leases.TryRenewAsync("v1:t:key", "one", TimeSpan.FromMinutes(5), default));
+        await leases.ReleaseAsync("v1:t:key", "one", default);
+        Assert.Equal(2, await leases.TryAcquireAsync("v1:t:key", "two", TimeSpan.FromMinutes(5), default));
+    }
+
+    [Theory]
+    [InlineData("nonsense")]
+    [InlineData("-1")]
+    [InlineData("9223372036854775807")]
+    [InlineData("9100000000000000")]
+    [InlineData(null)]
+    public async Task Fence_OverwrittenWithSomethingElse_BeginsAnewAboveWhatItWas(string? text)
+    {
+        (RedisSharedTier tier, IDatabase database) = await OpenAsync();
+        var leases = new RedisLeaseStore(await ConnectionAsync());
+        long before = await leases.TryAcquireAsync("v1:t:key", "one", TimeSpan.FromMinutes(5), default);
+        await leases.ReleaseAsync("v1:t:key", "one", default);
+        await OverwriteAsync(database, _prefix + "{v1:t:key}:fence", text);
+        Assert.False(await WriteAsync(before));
+        long fence = await leases.TryAcquireAsync("v1:t:key", "two", TimeSpan.FromMinutes(5), default);
+        Assert.True(fence > before, $"{fence} after {before}");
+        Assert.False(await WriteAsync(before));
+        Assert.True(await WriteAsync(fence));
+
+        Task<bool> WriteAsync(long under) =>
+            tier.WriteAsync(new SharedWrite("v1:t:key", SharedEnvelope.NewTombstone(), TimeSpan.FromMinutes(1), IsConditional: true, Expected: 0, Fence: under), default);
+    }
+
     [Fact]
     public async Task Configuration_ThatCannotBeRead_IsToldAtStartWithoutItsSecret_AndDisposesInPeace()
     {

@@ -87,7 +87,7 @@ public sealed class RedisPermitLedgerTests(SharedRedis redis)
         await using RedisServer server = await RedisServer.StartNewAsync();
         await using ChaosProxy proxy = ChaosProxy.Start(server);
         var options = new RedisRateLimiterOptions { PermitsPerSecond = 100, Burst = 20, ExpectedNodes = 4, RetryInterval = TimeSpan.FromMilliseconds(100) };
-        await using var connection = new RedisConnection(new RedisOptions { Configuration = proxy.Endpoint, ConnectTimeout = TimeSpan.FromMilliseconds(500) });
+        await using var connection = new RedisConnection(new RedisOptions { Configuration = proxy.Endpoint, ConnectTimeout = TimeSpan.FromMilliseconds(500), ReconnectAfter = TimeSpan.FromSeconds(2) });
         await using var limiter = new RedisRateLimiter(connection, "law", options);
         await UntilAsync(limiter, isAway: false);
         switch (fault)

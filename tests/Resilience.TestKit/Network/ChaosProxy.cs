@@ -138,6 +138,21 @@ public sealed class ChaosProxy : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Makes every open connection silent for ever, both ways and without a word: what is sent is taken and lost, as by a firewall that has forgotten
+    /// the connection or a host that vanished. New ones are not concerned, and <see cref="Heal"/> does not bring the old ones back.
+    /// </summary>
+    public void Forget()
+    {
+        lock (_lock)
+        {
+            foreach (Connection connection in _connections)
+            {
+                connection.Forget();
+            }
+        }
+    }
+
     /// <summary>Ends every fault: nothing is stalled, delayed, slowed or refused any more.</summary>
     public void Heal()
     {
@@ -246,10 +261,13 @@ public sealed class ChaosProxy : IAsyncDisposable
     {
         private readonly Socket _server = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         private readonly CancellationTokenSource _ended = new();
+        private volatile bool _isForgotten;
 
         public Task Completion { get; private set; } = Task.CompletedTask;
 
         public void Start() => Completion = Task.Run(RunAsync);
+
+        public void Forget() => _isForgotten = true;
 
         public void Reset()
         {
@@ -322,6 +340,11 @@ public sealed class ChaosProxy : IAsyncDisposable
                     while (rest.Length > 0)
                     {
                         await link.WhenOpen().WaitAsync(_ended.Token);
+                        if (_isForgotten)
+                        {
+                            break;
+                        }
+
                         if (link.Delay - Stopwatch.GetElapsedTime(readAt) is var wait && wait > TimeSpan.Zero)
                         {
                             await Task.Delay(wait, _ended.Token);
