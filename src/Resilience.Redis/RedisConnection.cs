@@ -144,8 +144,8 @@ public sealed class RedisConnection : IAsyncDisposable
     }
 
     /// <summary>
-    /// While the connection is used or somebody listens through it, asks through it for a sign of life. What the client does not see or mend by itself is a peer that vanished without a
-    /// word (TCP takes a quarter of an hour to notice), and a client that got stuck between two states. Throws nothing.
+    /// While the connection is used or somebody listens through it, asks through it for a sign of life. What the client does not see or mend by
+    /// itself is a peer that vanished without a word (TCP takes a quarter of an hour to notice), and a client that got stuck. Throws nothing.
     /// </summary>
     private async Task WatchAsync()
     {
@@ -161,41 +161,48 @@ public sealed class RedisConnection : IAsyncDisposable
             if (_isUsed || Replaced is not null)
             {
                 _isUsed = false;
-                silences.Note(await ListenAsync(_connected!).ConfigureAwait(false));
-                if (silences.TakeOverdue() is { Count: > 0 } overdue)
-                {
-                    await TryReplaceAsync(overdue).ConfigureAwait(false);
-                }
+                await CheckAsync(silences).ConfigureAwait(false);
             }
         }
     }
 
-    /// <summary>Puts a new multiplexer in the place of one that is silent, if the new one is answered where the old one still is not. Throws nothing.</summary>
-    private async Task TryReplaceAsync(IReadOnlyCollection<string> silent)
+    private async Task CheckAsync(Silences silences)
     {
-        Task<IConnectionMultiplexer>? connecting = null;
         try
         {
-            IConnectionMultiplexer old = _connected!;
-            connecting = _connect();
-            IConnectionMultiplexer fresh = await connecting.WaitAsync(_stopping.Token).OnPool();
-            SignsOfLife ofFresh = await ListenAsync(fresh).ConfigureAwait(false);
-            SignsOfLife ofOld = await ListenAsync(old).ConfigureAwait(false);
-            if (silent.Any(name => ofFresh.Answered.Contains(name) && ofOld.Silent.Contains(name)) && TrySwap(fresh))
+            silences.Note(await ListenAsync(_connected!).ConfigureAwait(false));
+            if (silences.TakeOverdue() is { Count: > 0 } overdue)
             {
-                RedisLog.ConnectionReplaced(_logger, Options.ReconnectAfter.TotalSeconds, string.Join(", ", silent));
-                Replaced?.Invoke();
-                connecting = Task.FromResult(old);
+                await TryReplaceAsync(overdue).ConfigureAwait(false);
             }
         }
         catch (Exception)
         {
-            // No new one is to be had either, or everything ends.
+            // No new connection is to be had either, or everything ends.
         }
+    }
 
-        if (connecting is not null)
+    /// <summary>Puts a new multiplexer in the place of one that is silent, if the new one is answered where the old one still is not.</summary>
+    private async Task TryReplaceAsync(IReadOnlyCollection<string> silent)
+    {
+        IConnectionMultiplexer old = _connected!;
+        Task<IConnectionMultiplexer> leaving = _connect();
+        try
         {
-            CloseAsync(connecting).Observe();
+            IConnectionMultiplexer fresh = await leaving.WaitAsync(_stopping.Token).OnPool();
+            await Task.Delay(Options.ReconnectAfter / 20, _time, _stopping.Token).ConfigureAwait(false); // its connection for messages may come a little later
+            SignsOfLife ofFresh = await ListenAsync(fresh).ConfigureAwait(false);
+            SignsOfLife ofOld = await ListenAsync(old).ConfigureAwait(false);
+            if (silent.Any(name => ofFresh.Answered.Contains(name) && ofOld.Silent.Contains(name)) && TrySwap(fresh))
+            {
+                leaving = Task.FromResult(old);
+                RedisLog.ConnectionReplaced(_logger, Options.ReconnectAfter.TotalSeconds, string.Join(", ", silent));
+                Replaced?.Invoke();
+            }
+        }
+        finally
+        {
+            CloseAsync(leaving).Observe();
         }
     }
 
