@@ -55,7 +55,7 @@ public sealed class RedisConnection : IAsyncDisposable
     /// Told when a new multiplexer has taken the place of another, whose subscriptions are gone with it: whoever listens hangs on this before asking for
     /// the multiplexer. Called on the thread pool; must return at once and not throw.
     /// </summary>
-    internal event Action? Replaced;
+    internal event EventHandler? Replaced;
 
     /// <summary>The multiplexer, connecting if need be. While the server is out it is had all the same, and its commands fail at once.</summary>
     /// <remarks>For the work at hand, not to be kept: another one may take its place.</remarks>
@@ -126,7 +126,7 @@ public sealed class RedisConnection : IAsyncDisposable
     }
 
     /// <summary>Whether no other multiplexer has taken its place.</summary>
-    internal bool IsCurrent(IConnectionMultiplexer multiplexer) => ReferenceEquals(_connected, multiplexer);
+    internal bool IsCurrent(IConnectionMultiplexer? multiplexer) => ReferenceEquals(_connected, multiplexer);
 
     private async Task<IConnectionMultiplexer> FirstAsync()
     {
@@ -197,7 +197,7 @@ public sealed class RedisConnection : IAsyncDisposable
             {
                 leaving = Task.FromResult(old);
                 RedisLog.ConnectionReplaced(_logger, Options.ReconnectAfter.TotalSeconds, string.Join(", ", silent));
-                Replaced?.Invoke();
+                Replaced?.Invoke(this, EventArgs.Empty);
             }
         }
         finally

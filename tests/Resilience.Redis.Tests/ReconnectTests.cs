@@ -51,7 +51,7 @@ public sealed class ReconnectTests(SharedRedis redis) : IAsyncLifetime
     [InlineData("subscription")]
     public async Task Client_IsStuckThoughConnected_AnotherTakesItsPlace(string bridge)
     {
-        _connection.Replaced += () => { }; // somebody listens
+        _connection.Replaced += (_, _) => { }; // somebody listens
         await UntilAnsweredAsync();
         object multiplexer = await _connection.GetAsync();
         object endPoint = ((IList)Field(multiplexer, "serverSnapshot"))[0]!;

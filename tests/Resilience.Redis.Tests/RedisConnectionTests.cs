@@ -156,7 +156,7 @@ public sealed class RedisConnectionTests
             _logs.CreateLogger<RedisConnection>());
         if (_listens)
         {
-            connection.Replaced += () => Interlocked.Increment(ref _replaced);
+            connection.Replaced += (_, _) => Interlocked.Increment(ref _replaced);
         }
 
         return connection;

@@ -71,7 +71,7 @@ internal sealed class RedisBackplane(RedisConnection connection) : IBackplane
             }
         }
 
-        private void OnReplaced() => onConnection(false);
+        private void OnReplaced(object? sender, EventArgs empty) => onConnection(false);
 
         private void OnFailed(object? sender, ConnectionFailedEventArgs failure) => onConnection(false);
 

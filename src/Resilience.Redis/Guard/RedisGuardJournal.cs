@@ -27,7 +27,8 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
     private readonly string _channel = $"{connection.Options.KeyPrefix}channel:guard:{guard}";
     private readonly string _node = Guid.NewGuid().ToString("N");
     private readonly SemaphoreSlim _appended = new(0, 1);
-    private Task<IConnectionMultiplexer>? _subscribing;
+    private Task? _subscribing;
+    private volatile IConnectionMultiplexer? _subscribed; // through which it was done
     private readonly Lock _lock = new(); // guards the fields below: an answer for which the follower has stopped waiting may come beside its next read
     private (long Position, RedisValue Element) _from = (0, RedisValue.EmptyString); // where the last read that was answered began
     private (long Position, RedisValue Element) _to = (0, RedisValue.EmptyString); // where it ended; the next one begins here, or there again
@@ -137,7 +138,7 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
     /// <summary>Subscribes, or again where it failed or went with its multiplexer. Called by the follower alone.</summary>
     private void Subscribe()
     {
-        if (_subscribing is null || (_subscribing.IsCompleted && (!_subscribing.IsCompletedSuccessfully || !connection.IsCurrent(_subscribing.Result))))
+        if (_subscribing is null || (_subscribing.IsCompleted && (_subscribing.Exception is not null || !connection.IsCurrent(_subscribed))))
         {
             using (ExecutionContext.SuppressFlow())
             {
@@ -145,7 +146,7 @@ internal sealed class RedisGuardJournal(RedisConnection connection, string guard
                 {
                     IConnectionMultiplexer multiplexer = await connection.GetAsync().ConfigureAwait(false);
                     await multiplexer.GetSubscriber().SubscribeAsync(new RedisChannel(_channel, RedisChannel.PatternMode.Literal), OnAppended, CommandFlags.None).OnPool();
-                    return multiplexer;
+                    _subscribed = multiplexer;
                 });
             }
         }

@@ -87,7 +87,7 @@ internal sealed class RedisOverrideStore(RedisConnection connection, OverrideCod
         var inbox = Channel.CreateBounded<RedisValue>(new BoundedChannelOptions(256) { SingleReader = true, FullMode = BoundedChannelFullMode.DropWrite });
         Action<RedisChannel, RedisValue> hear = (_, text) => inbox.Writer.TryWrite(text);
         EventHandler<ConnectionFailedEventArgs> changed = (_, _) => inbox.Writer.TryComplete();
-        Action replaced = () => inbox.Writer.TryComplete();
+        EventHandler replaced = (_, _) => inbox.Writer.TryComplete();
         IConnectionMultiplexer? multiplexer = null;
         connection.Replaced += replaced; // first: whoever is given a multiplexer that is about to go must hear of it
         try
