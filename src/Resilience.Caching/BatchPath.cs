@@ -14,6 +14,8 @@ namespace Resilience.Caching;
 /// </summary>
 internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, LoadPath loads, AnswerWait waits, BatchLoad batches)
 {
+    private static readonly HashSet<Flight> NoneLate = [];
+
     public async ValueTask<IReadOnlyDictionary<string, T>> ReadAsync<TState, T>(IEnumerable<string> keys, TState state, Func<IReadOnlyList<string>, TState, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory, EntryPolicy policy, IReadOnlyCollection<string>? tags, CancellationToken cancellationToken)
     {
         var found = new Dictionary<string, T>(StringComparer.Ordinal);
@@ -150,7 +152,7 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
             parts.Newer.ForEach(newer => Keep(found, newer.Key, newer.Entry));
             if (own is not null)
             {
-                List<Flight> late = await AwaitOwnAsync(own, outer, scope, cancellationToken).ConfigureAwait(false);
+                HashSet<Flight> late = await AwaitOwnAsync(own, outer, scope, cancellationToken).ConfigureAwait(false);
                 parts.Owned.ForEach(flight => Take(found, flight, policy, scope, isLeader: true, isLate: late.Contains(flight)));
             }
 
@@ -185,11 +187,11 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
 
     /// <summary>Waits until all flights that the batch began are answered, or its request has no time left.</summary>
     /// <returns>Those that had no answer when the time was up, and were left.</returns>
-    private async ValueTask<List<Flight>> AwaitOwnAsync(FlightBatch own, Flight? outer, RequestScope? scope, CancellationToken cancellationToken)
+    private async ValueTask<HashSet<Flight>> AwaitOwnAsync(FlightBatch own, Flight? outer, RequestScope? scope, CancellationToken cancellationToken)
     {
         if (own.Answered.IsCompleted)
         {
-            return [];
+            return NoneLate;
         }
 
         try
@@ -200,12 +202,12 @@ internal sealed class BatchPath(CacheCore core, ReadPath reads, LookPath looks, 
             }
 
             await own.Answered.WaitAsync(AnswerWait.Limit(scope), core.Time, cancellationToken).ConfigureAwait(false);
-            return [];
+            return NoneLate;
         }
         catch (Exception exception)
         {
             // Before they are left: once nobody waits the load is cancelled, and that would pass for an answer.
-            List<Flight> late = [.. own.Flights.Where(static flight => !flight.IsAnswered)];
+            HashSet<Flight> late = [.. own.Flights.Where(static flight => !flight.IsAnswered)];
             foreach (Flight flight in own.Flights)
             {
                 loads.Leave(flight);

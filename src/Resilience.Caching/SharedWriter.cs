@@ -84,6 +84,7 @@ internal sealed class SharedWriter : IAsyncDisposable
                 lock (flight.Stripe.Lock)
                 {
                     _core.Local.Remove(flight.Key, entry);
+                    flight.Stripe.RemoveUnderLock(flight); // whoever comes now is not to get it either
                 }
             }
         }

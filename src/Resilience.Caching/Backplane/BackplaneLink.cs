@@ -253,23 +253,36 @@ internal sealed class BackplaneLink : IAsyncDisposable
                 await ((Task)more).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
-            while (_inbox.Reader.TryRead(out BackplaneMessage message))
+            try
             {
-                Hear(message);
+                HearAll();
             }
-
-            if (_overflowed)
+            catch (Exception)
             {
-                _overflowed = false;
-                Distrust("messages came faster than they could be read");
-            }
-
-            if (!_tracker.Check(_core.Clock.Milliseconds, (long)Options.ReorderWithin.TotalMilliseconds))
-            {
-                Distrust("a message is missing");
+                // Such as a log that fails. What it concerned is found out by comparing; to listen no more would be for ever.
+                _core.Distrust();
             }
 
             Wake();
+        }
+    }
+
+    private void HearAll()
+    {
+        while (_inbox.Reader.TryRead(out BackplaneMessage message))
+        {
+            Hear(message);
+        }
+
+        if (_overflowed)
+        {
+            _overflowed = false;
+            Distrust("messages came faster than they could be read");
+        }
+
+        if (!_tracker.Check(_core.Clock.Milliseconds, (long)Options.ReorderWithin.TotalMilliseconds))
+        {
+            Distrust("a message is missing");
         }
     }
 

@@ -21,7 +21,9 @@ namespace Resilience.Degrade;
 internal sealed class HybridLimit(double cores)
 {
     internal const double CeilingPerCore = 64;
+    internal const double LeastCeilingPerCore = 24;
     internal const double CeilingSeconds = 0.5;
+    internal const int SamplesPerCost = 20;
     internal const double CpuWeight = 0.3;
     internal const double PassDecayPerTick = 0.999;
     internal const double RtGrowthPerTick = 1.001;
@@ -51,6 +53,7 @@ internal sealed class HybridLimit(double cores)
 
     private readonly double[] _passes = new double[WindowTicks];
     private readonly double[] _ticks = new double[WindowTicks];
+    private readonly double[] _works = new double[WindowTicks];
     private double _cores = cores;
     private int _at;
     private double _cpu;
@@ -83,8 +86,17 @@ internal sealed class HybridLimit(double cores)
     /// <summary>The CPU average.</summary>
     public double CpuAverage => _cpu;
 
+    /// <summary>The least processor time that one piece of work was seen to take, in milliseconds; 0 until it is known.</summary>
+    public double MinCost { get; private set; }
+
     /// <summary>The bound that always holds.</summary>
-    public double Ceiling => Math.Max(CeilingPerCore * _cores, MaxPass * CeilingSeconds);
+    /// <remarks>
+    /// No more than can be worked off in half a second, where that is known: 64 pages of 20 ms are more than a second of a core, and who comes after them waits behind all of it.
+    /// Never below 24 per core, because a background job's processor time passes for that of the work.
+    /// </remarks>
+    public double Ceiling => Math.Max(MaxPass * CeilingSeconds, MinCost == 0 ? MostCeiling : Math.Clamp(CeilingSeconds * 1000 * _cores / Math.Min(MinCost, MinRt), LeastCeilingPerCore * _cores, MostCeiling));
+
+    private double MostCeiling => CeilingPerCore * _cores;
 
     /// <summary>The bound that holds while hot.</summary>
     public double Cap => Math.Max((2 * _cores) + 2, 2 * MaxPass * MinRt / 1000);
@@ -94,7 +106,7 @@ internal sealed class HybridLimit(double cores)
     /// The cap and three times its root: arrivals come in bunches, and where the cap is small a lane of just that width would refuse one in seven.
     /// Wider until the surplus from before the process was known to be hot is worked off: then each takes longer, so more are inside for the same rate.
     /// </remarks>
-    public int CriticalLane => (int)(IsHot && _hotTicks >= SurplusTicks ? Math.Min(Cap + (LaneSlack * Math.Sqrt(Cap)), Ceiling) : Ceiling / 2);
+    public int CriticalLane => (int)(IsHot && _hotTicks >= SurplusTicks ? Math.Min(Cap + (LaneSlack * Math.Sqrt(Cap)), Ceiling) : Math.Max(MostCeiling, Ceiling) / 2);
 
     /// <summary>How many may be inside when a request of a priority arrives.</summary>
     public int For(Priority priority) => (int)(IsHot ? Math.Min(Ceiling, Math.Max(1, Cap * Share(priority))) : Ceiling);
@@ -124,29 +136,40 @@ internal sealed class HybridLimit(double cores)
             _gcUntil = sample.NowMs + GcShadowMs;
         }
 
-        LearnThroughput(passed, sample.ElapsedMs);
+        LearnThroughput(passed, sample);
         LearnResponseTime(passed, rtSumMs);
         Decide(sample, queueWaitMs, refused, settings);
         SetPace(sample, settings);
     }
 
-    private void LearnThroughput(long passed, double elapsedMs)
+    private void LearnThroughput(long passed, in SystemSample sample)
     {
         _passes[_at] = passed;
-        _ticks[_at] = elapsedMs;
+        _ticks[_at] = sample.ElapsedMs;
+        _works[_at] = sample.Cpu * sample.ElapsedMs * _cores;
         _at = (_at + 1) % WindowTicks;
         double sum = 0;
         double span = 0;
+        double work = 0;
         for (int i = 0; i < WindowTicks; i++)
         {
             sum += _passes[i];
             span += _ticks[i];
+            work += _works[i];
         }
 
         // A window that has only begun would turn the first few requests into a high rate.
         double perSecond = sum * 1000 / Math.Max(span, 1000);
         MaxPass = Math.Max(MaxPass * PassDecayPerTick, perSecond);
         _lastPass = perSecond;
+
+        // While it is hot refusals take processor time as well.
+        MinCost *= RtGrowthPerTick;
+        if (sum >= SamplesPerCost && !IsHot)
+        {
+            double cost = Math.Max(work / sum, 0.001);
+            MinCost = MinCost == 0 ? cost : Math.Min(MinCost, cost);
+        }
     }
 
     private void LearnResponseTime(long passed, double rtSumMs)

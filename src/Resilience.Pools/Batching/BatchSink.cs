@@ -46,8 +46,9 @@ internal sealed class BatchSink<T>(
             {
                 last = exception;
                 metrics.Wrote(name, batch.Count, time.GetElapsedTime(started), succeeded: false);
-                if (giveUp.IsCancellationRequested && attempt is { IsCompleted: false })
+                if (giveUp.IsCancellationRequested && attempt is not null)
                 {
+                    // It may have ended in the same moment: what it ended with counts.
                     await LetEndAsync(attempt).ConfigureAwait(false);
                     if (attempt.IsCompletedSuccessfully)
                     {

@@ -25,8 +25,10 @@ internal static class BoundedWork
         {
             return await work.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested && !work.IsCompletedSuccessfully)
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
+            // The work may have succeeded since the wait was cancelled. What it gave, a reader or a transaction, is then handed out: were it
+            // forgotten, the connection would go back with it open.
             Task asked = cancel is null || work.IsCompleted
                 ? Task.CompletedTask
                 : Task.Factory.StartNew(static ask => CancelQuietly((Action)ask!), cancel, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);

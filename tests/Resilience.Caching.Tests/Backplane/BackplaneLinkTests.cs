@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Resilience.Caching.Tests.Shared;
 using Resilience.TestKit;
 
@@ -9,7 +10,7 @@ public sealed class BackplaneLinkTests
     private readonly ManualTimeProvider _time = new();
     private readonly FakeSharedTier _tier = new();
 
-    private async Task<ResilientCache> NewAsync(Action<CacheOptions>? configure = null)
+    private async Task<ResilientCache> NewAsync(Action<CacheOptions>? configure = null, ILogger? logger = null)
     {
         ResilientCache cache = TestCache.New(
             _time,
@@ -23,7 +24,8 @@ public sealed class BackplaneLinkTests
                 configure?.Invoke(options);
             },
             _tier,
-            hasBackplane: true);
+            hasBackplane: true,
+            parts => logger is null ? parts : parts with { Logger = logger });
         cache.Upkeep.Start();
         await UpAsync(cache);
         TestCache.Until(() => cache.Snapshot().Distrusted > 0, "the distrust of what was before");
@@ -44,6 +46,24 @@ public sealed class BackplaneLinkTests
             Assert.Equal("old", await node.GetCachedAsync(key));
         }
         while (!node.TryGet<string>(key).HasValue);
+    }
+
+    [Fact]
+    public async Task Hear_SomethingFailsOverAMessage_TheNodeDoubtsWhatItHasAndListensOn()
+    {
+        var logger = new FailingLogger();
+        await using ResilientCache one = await NewAsync(logger: logger);
+        await using ResilientCache two = await NewAsync();
+        long distrusted = one.Snapshot().Distrusted;
+        logger.Fails = true;
+        await _tier.PublishAsync("v1:test:changes", "no message of ours"u8.ToArray(), default);
+        TestCache.Until(() => logger.Failures > 0, "the failure");
+        logger.Fails = false;
+        TestCache.Until(() => one.Snapshot().Distrusted > distrusted, "the doubt");
+        await two.SetAsync("key", "old");
+        await TakeAsync(one, "key");
+        await two.RemoveAsync("key");
+        TestCache.Until(() => !one.TryGet<string>("key").HasValue, "the news");
     }
 
     [Fact]
@@ -213,6 +233,34 @@ public sealed class BackplaneLinkTests
             long heard = cache.Core.Statistics.Read(Resilience.Caching.Telemetry.CacheCount.MessagesHeard);
             await cache.Upkeep.Link!.Announcer.PingAsync();
             TestCache.Until(() => cache.Core.Statistics.Read(Resilience.Caching.Telemetry.CacheCount.MessagesHeard) > heard, "a ping");
+        }
+    }
+
+    private sealed class FailingLogger : ILogger
+    {
+        private volatile bool _fails;
+        private volatile int _failures;
+
+        public bool Fails
+        {
+            get => _fails;
+            set => _fails = value;
+        }
+
+        public int Failures => _failures;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (Fails)
+            {
+                Interlocked.Increment(ref _failures);
+                throw new InvalidOperationException("The log is full.");
+            }
         }
     }
 }

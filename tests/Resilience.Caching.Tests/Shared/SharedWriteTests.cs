@@ -1,3 +1,6 @@
+using Resilience.Caching.Flights;
+using Resilience.Caching.Local;
+using Resilience.Caching.Shared;
 using Resilience.TestKit;
 
 namespace Resilience.Caching.Tests.Shared;
@@ -52,6 +55,23 @@ public sealed class SharedWriteTests
         gate.SetResult();
         await cache.Writer.DrainAsync(TimeSpan.FromSeconds(30));
         Assert.Equal(2, _tier.Keys.Count);
+    }
+
+    /// <summary>A flight is in its list for a moment after its answer: whoever came in it joined, and got what the tier had just refused.</summary>
+    [Fact]
+    public async Task Write_Refused_NobodyJoinsItsFlightAnyMore()
+    {
+        await using ResilientCache cache = New();
+        await cache.SetAsync("key", "newer");
+        KeyStripe stripe = cache.Core.Stripes["key"];
+        Flight<int, string> flight = Flight<int, string>.Begin("key", 0, cache.Core.Policies.Default, null, stripe, 0, null);
+        stripe.AddUnderLock(flight);
+        var older = new SharedWrite("v1:test:key", SharedEnvelope.NewTombstone(), TimeSpan.FromMinutes(1), IsConditional: true);
+        await cache.Writer.WriteLoadedAsync(flight, new SharedEntry<string>("older"), older, mustFinish: true);
+        Assert.Equal(1, cache.Snapshot().SharedRejected);
+        Assert.False(flight.IsListed);
+        Assert.Equal("newer", await cache.GetCachedAsync("key"));
+        flight.Finish();
     }
 
     [Fact]

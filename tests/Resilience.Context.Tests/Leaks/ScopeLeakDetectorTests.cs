@@ -125,8 +125,15 @@ public sealed class ScopeLeakDetectorTests : IDisposable
     [Fact]
     public void Dropped_IsReportedAsCollected()
     {
-        DropOnAnotherThread();
-        for (int attempt = 0; attempt < 20 && _leaks.Count == 0; attempt++)
+        WeakReference dropped = DropOnAnotherThread();
+        for (int attempt = 0; attempt < 30 && dropped.IsAlive; attempt++)
+        {
+            LeakAssert.Collect();
+            Thread.Sleep(10 * attempt); // a thread that has ended is gone a moment later, on a busy machine seconds later
+        }
+
+        // Before it would be overdue.
+        for (int attempt = 0; attempt < 10 && _leaks.Count == 0; attempt++)
         {
             LeakAssert.Collect();
             _clock.Advance(TimeSpan.FromSeconds(5));
@@ -169,12 +176,14 @@ public sealed class ScopeLeakDetectorTests : IDisposable
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void DropOnAnotherThread()
+    private WeakReference DropOnAnotherThread()
     {
         // A thread that has ended still refers to its last execution context, so the thread must be gone, too.
-        var thread = new Thread(() => Begin());
+        WeakReference? dropped = null;
+        var thread = new Thread(() => dropped = new WeakReference(Begin()));
         thread.UnsafeStart();
         thread.Join();
+        return dropped!;
     }
 
     private RequestScope Begin() => RequestScope.Begin(new ScopeOptions { Monitor = _monitor, TimeProvider = _clock });

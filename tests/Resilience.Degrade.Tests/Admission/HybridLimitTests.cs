@@ -1,3 +1,5 @@
+using Resilience.Context;
+
 namespace Resilience.Degrade.Tests.Admission;
 
 /// <summary>The controller fed tick by tick: two cores, pages of 20 ms, eight of them done in a tick at best.</summary>
@@ -84,6 +86,26 @@ public sealed class HybridLimitTests
         Assert.Equal(HybridLimit.LeastPace * _limit.MaxPass, _limit.Pace, 6);
     }
 
+    /// <summary>64 pieces of heavy work per core are more than their callers wait for; of light work they are nothing.</summary>
+    [Theory]
+    [InlineData(0.0, 8, 33, 128)] // costs nothing that could be seen
+    [InlineData(0.3, 8, 33, 128)] // 7.5 ms
+    [InlineData(0.6, 8, 33, 66)] // 15 ms: 66 of them are half a second of two cores
+    [InlineData(0.8, 8, 33, 50)] // 20 ms
+    [InlineData(0.8, 5, 33, 48)] // 32 ms: 24 per core are never too many
+    [InlineData(0.8, 8, 3, 128)] // it is over in 3 ms, so the processor time is another's
+    [InlineData(0.8, 1, 33, 128)] // too little to judge by
+    public void Ceiling_IsHalfASecondOfWork(double cpu, int passed, double rtMs, int ceiling)
+    {
+        for (int i = 0; i < 12; i++)
+        {
+            Tick(waitMs: 0, cpu: cpu, passed: passed, rtMs: rtMs);
+        }
+
+        Assert.False(_limit.IsHot);
+        Assert.InRange(_limit.For(Priority.Low), ceiling - 1, ceiling + 1);
+    }
+
     /// <summary>Learns what can be done, at half of the processors.</summary>
     private void Warm()
     {
@@ -105,9 +127,9 @@ public sealed class HybridLimitTests
         Assert.True(_limit.IsHot);
     }
 
-    private void Tick(double waitMs, double cpu = 0.92, int passed = 8, long refused = 0, double gcPauseMs = 0)
+    private void Tick(double waitMs, double cpu = 0.92, int passed = 8, long refused = 0, double gcPauseMs = 0, double rtMs = 33)
     {
         _now += 100;
-        _limit.Tick(new SystemSample(_now, 100, cpu, 0, waitMs, gcPauseMs), waitMs, passed, passed * 33, refused, _settings, 2);
+        _limit.Tick(new SystemSample(_now, 100, cpu, 0, waitMs, gcPauseMs), waitMs, passed, passed * rtMs, refused, _settings, 2);
     }
 }

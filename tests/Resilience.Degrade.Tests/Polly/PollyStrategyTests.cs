@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Polly;
 using Polly.Timeout;
 using Resilience.Context;
+using Resilience.TestKit;
 
 namespace Resilience.Degrade.Tests.Polly;
 
@@ -61,7 +62,7 @@ public sealed class PollyStrategyTests
     [Fact]
     public void AddLimiter_NoPermit_RefusesWithRetryAfter()
     {
-        var bucket = new ModulatedTokenBucket(1, 1, () => 0);
+        var bucket = new ModulatedTokenBucket(1, 1, () => 0, new ManualTimeProvider());
         ResiliencePipeline pipeline = new ResiliencePipelineBuilder().AddLimiter(bucket).Build();
         pipeline.Execute(() => { });
         var refused = Assert.Throws<RefusedException>(() => pipeline.Execute(() => { }));

@@ -116,6 +116,7 @@ public sealed class ChaosProxyTests : IAsyncLifetime
         Assert.Equal([3], await ReceiveAsync(second, 1));
         Task<byte[]> answer = ReceiveAsync(old, 1);
         Assert.NotSame(answer, await Task.WhenAny(answer, Task.Delay(50, TestContext.Current.CancellationToken)));
+        await Eventually.TrueAsync(() => _proxy.ToServer.Passed >= 2, "what has passed is counted"); // after it was sent
         Assert.Equal((2L, 2), (_proxy.ToServer.Passed, _proxy.Open));
         _proxy.Cut();
         await Assert.ThrowsAsync<SocketException>(() => answer);

@@ -57,10 +57,16 @@ public sealed class AdmissionWaitTests
         };
         listener.Start();
 
-        // The precise start of a lease is read right after it was taken.
+        // The precise start of a lease is read right after it was taken, by whoever took it; the pool's upkeep reads the clock too.
         Task<PoolDrainResult>? drain = null;
+        int thread = Environment.CurrentManagedThreadId;
         time.OnTimestamp = () =>
         {
+            if (Environment.CurrentManagedThreadId != thread)
+            {
+                return;
+            }
+
             Action again = time.OnTimestamp!;
             time.OnTimestamp = null;
             if (pool.Occupancy.Leased == 0)

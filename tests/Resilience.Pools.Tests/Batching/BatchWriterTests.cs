@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics.Metrics;
 using Polly;
 using Polly.Retry;
 using Resilience.TestKit;
@@ -69,13 +70,15 @@ public sealed class BatchWriterTests
     public async Task WriteAsync_QueueFull_WaitsForRoomAndLosesNothing()
     {
         var gate = new TaskCompletionSource();
+        int held = 0;
         await using BatchWriter<int> writer = Make(new() { MaxBatch = 2, Capacity = 4 }, write: async (batch, _) =>
         {
+            Volatile.Write(ref held, batch.Count);
             await gate.Task;
             _batches.Enqueue([.. batch]);
         });
         int next = 0;
-        await Eventually.TrueAsync(() => !writer.TryWrite(next++) && writer.Queued == 4, "a full queue");
+        await Eventually.TrueAsync(() => !writer.TryWrite(next++) && writer.Queued == 4 && Volatile.Read(ref held) > 0, "a full queue behind a batch in the sink's hands");
         ValueTask pending = writer.WriteAsync(99);
         Assert.False(pending.IsCompleted);
         using var cancelled = new CancellationTokenSource();
@@ -173,6 +176,38 @@ public sealed class BatchWriterTests
         BatchWriter<int> writer = Make(new() { MaxBatch = 1 }, write: async (_, token) => await Task.Delay(Timeout.Infinite, token));
         await writer.WriteAsync(1);
         Assert.Equal(new BatchDrainResult(0, 1, 0), await DrainInVainAsync(writer));
+    }
+
+    /// <summary>What was written must not be handed over as abandoned: whoever keeps it elsewhere would have it twice.</summary>
+    [Fact]
+    public async Task DrainAsync_SinkEndsInTheMomentInWhichItIsGivenUp_WhatItWroteCountsAsWritten()
+    {
+        var sink = new TaskCompletionSource();
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = static (instrument, listening) =>
+            {
+                if (instrument.Name == "resilience.batch.write_time")
+                {
+                    listening.EnableMeasurementEvents(instrument);
+                }
+            },
+        };
+        listener.SetMeasurementEventCallback<double>((_, _, tags, _) =>
+        {
+            // The wait for the sink has failed, and how the sink has ended has not been looked at.
+            if (tags.Contains(new KeyValuePair<string, object?>("resilience.batch.name", "moment")))
+            {
+                sink.TrySetResult();
+            }
+        });
+        listener.Start();
+        int abandoned = 0;
+        var writer = new BatchWriter<int>("moment", (_, _) => new ValueTask(sink.Task), new() { MaxBatch = 1 }, (batch, _) => abandoned += batch.Count, timeProvider: _time);
+        await writer.WriteAsync(1);
+        await Eventually.TrueAsync(() => writer.Queued == 0, "the batch in the sink's hands");
+        Assert.Equal(new BatchDrainResult(1, 0, 0), await DrainInVainAsync(writer));
+        Assert.Equal(0, abandoned);
     }
 
     [Fact]

@@ -46,6 +46,41 @@ public sealed class PooledDbFailureTests
         await Eventually.TrueAsync(() => source.Pool.Snapshot().Destroyed == 1, "the end of the connection");
     }
 
+    /// <summary>
+    /// What was begun in the moment in which its caller gave up is handed out, or the connection is used no more. A transaction that nobody
+    /// knows of would stay open under the connection's next user.
+    /// </summary>
+    [Fact]
+    public async Task Work_SucceedsInTheMomentInWhichItIsCancelled_IsNotForgotten()
+    {
+        await using var source = new PooledDbDataSource("fake", _db.Create, new PoolOptions { MaxSize = 1 });
+        for (int round = 0; round < 200; round++)
+        {
+            await using PooledDbConnection connection = await source.OpenConnectionAsync();
+            var work = new TaskCompletionSource<int>();
+            using var mine = new CancellationTokenSource();
+            Task<int> waiting = BoundedWork.WaitAsync(work.Task, cancel: null, connection, mine.Token);
+
+            // On a thread on which no continuation runs: the wait is cancelled, and has not gone on when the work ends.
+            var thread = new Thread(() =>
+            {
+                SynchronizationContext.SetSynchronizationContext(new Elsewhere());
+                mine.Cancel();
+                work.SetResult(round);
+            });
+            thread.UnsafeStart();
+            thread.Join();
+            try
+            {
+                Assert.Equal(round, await waiting.WaitAsync(TimeSpan.FromMinutes(1)));
+            }
+            catch (OperationCanceledException)
+            {
+                Assert.True(connection.IsGivenUp); // the thread was kept waiting
+            }
+        }
+    }
+
     [Fact]
     public async Task Save_NetworkIsSilent_EndsWithTheToken()
     {
@@ -149,4 +184,7 @@ public sealed class PooledDbFailureTests
 
         public override bool Read() => false;
     }
+
+    /// <summary>A context of its own, so that no continuation is run in place.</summary>
+    private sealed class Elsewhere : SynchronizationContext;
 }
