@@ -29,8 +29,8 @@ public sealed class PriorityWiringTests
         Assert.Equal(expected.ToString(), await AskAsync(client, path, header));
 
         AdmissionController admission = app.Services.GetRequiredService<AdmissionController>();
-        await Eventually.TrueAsync(() => admission.Count(expected, AdmissionResult.Admitted) == 1, "the request has left"); // after its answer came
-        Assert.Equal(1, Enum.GetValues<Priority>().Sum(priority => admission.Count(priority, AdmissionResult.Admitted)));
+        await Eventually.TrueAsync(() => Counted(admission, expected) > 0, "the request has been counted"); // after its answer came
+        Assert.All(Enum.GetValues<Priority>(), priority => Assert.Equal(priority == expected, Counted(admission, priority) > 0));
     }
 
     [Fact]
@@ -39,8 +39,7 @@ public sealed class PriorityWiringTests
         await using WebApplication app = await StartAsync("10.0.0.0/8");
         using HttpClient client = Client(app);
         AdmissionController admission = app.Services.GetRequiredService<AdmissionController>();
-        await AskAsync(client, "/search", "bulk");
-        Assert.Equal(0, admission.Count(Priority.Bulk, AdmissionResult.Admitted));
+        Assert.False(await IsHeardAsync("bulk", Priority.Bulk));
 
         await TrustAsync("127.0.0.0/8", "bulk", Priority.Bulk, heard: true);
         await TrustAsync("127.0.0.1/8", "low", Priority.Low, heard: true); // wrong: the last good ones hold
@@ -50,14 +49,16 @@ public sealed class PriorityWiringTests
         {
             ((IConfigurationRoot)app.Configuration)["Resilience:Context:TrustedPeers:0"] = peers;
             ((IConfigurationRoot)app.Configuration).Reload();
-            await Eventually.TrueAsync(
-                async () =>
-                {
-                    long before = admission.Count(priority, AdmissionResult.Admitted);
-                    await AskAsync(client, "/search", asked);
-                    return admission.Count(priority, AdmissionResult.Admitted) > before == heard;
-                },
-                $"with {peers} trusted, '{asked}' is{(heard ? "" : " not")} heard");
+            await Eventually.TrueAsync(async () => await IsHeardAsync(asked, priority) == heard, $"with {peers} trusted, '{asked}' is{(heard ? "" : " not")} heard");
+        }
+
+        async Task<bool> IsHeardAsync(string asked, Priority priority)
+        {
+            long before = Counted(admission, priority);
+            long all = Enum.GetValues<Priority>().Sum(one => Counted(admission, one));
+            await AskAsync(client, "/search", asked);
+            await Eventually.TrueAsync(() => Enum.GetValues<Priority>().Sum(one => Counted(admission, one)) > all, "the request has been counted"); // after its answer came
+            return Counted(admission, priority) > before;
         }
     }
 
@@ -104,6 +105,9 @@ public sealed class PriorityWiringTests
         await app.StartAsync();
         return app;
     }
+
+    /// <summary>However it was answered: nothing is refused in a dry run, but a busy machine is one on which it would be.</summary>
+    private static long Counted(AdmissionController admission, Priority priority) => Enum.GetValues<AdmissionResult>().Sum(result => admission.Count(priority, result));
 
     private static HttpClient Client(WebApplication app) => new() { BaseAddress = new Uri(app.Urls.First()) };
 
