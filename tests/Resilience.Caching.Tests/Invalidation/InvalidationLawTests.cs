@@ -137,6 +137,41 @@ public sealed class InvalidationLawTests
         Assert.Equal(7, tag.FirstKnownAt);
     }
 
+    /// <summary>It may have been read before it is heard of: it is an invalidation of its kind all the same.</summary>
+    [Theory]
+    [InlineData(5, 2, 1, 0)]
+    [InlineData(5, 5, 1, 1)]
+    public void Hear_AVersionThatWasReadBefore_IsAnInvalidationOfItsKind(long latest, long removed, long invalidatedAt, long removedAt)
+    {
+        var tag = new TagState("tag");
+        tag.Learn(new TagVersion(latest, removed), knownUntil: 100, distrusts: 0, _invalidations.Count, now: 7);
+        Assert.Equal((0L, 0L), (tag.InvalidatedAt, tag.RemovedAt));
+        tag.Hear(new TagVersion(latest, removed), _invalidations.Count, now: 8);
+        Assert.Equal((invalidatedAt, removedAt), (tag.InvalidatedAt, tag.RemovedAt));
+    }
+
+    [Fact]
+    public void Hear_ARemovalThatAnExpiryHasFollowed_IsARemoval()
+    {
+        var tag = new TagState("tag");
+        tag.Learn(new TagVersion(4, 2), knownUntil: 100, distrusts: 0, _invalidations.Count, now: 7);
+        tag.Hear(new TagVersion(6, 5), _invalidations.Count, now: 8);
+        Assert.Equal((1L, 1L), (tag.InvalidatedAt, tag.RemovedAt));
+    }
+
+    [Fact]
+    public void Learn_WhatWasReadBeforeADistrust_IsNotToBeUsed()
+    {
+        var tag = new TagState("tag");
+        long distrusts = tag.Distrusts;
+        Assert.True(tag.Learn(new TagVersion(4, 2), knownUntil: 100, distrusts, _invalidations.Count, now: 7));
+        tag.Distrust();
+        Assert.False(tag.Learn(new TagVersion(5, 2), knownUntil: 100, distrusts, _invalidations.Count, now: 8));
+        Assert.False(tag.IsKnown(8));
+        Assert.True(tag.Learn(new TagVersion(5, 2), knownUntil: 100, tag.Distrusts, _invalidations.Count, now: 9));
+        Assert.True(tag.IsKnown(9));
+    }
+
     [Fact]
     public void IsKnown_UntilWhatWasSaidAndNotFromThereOn()
     {
