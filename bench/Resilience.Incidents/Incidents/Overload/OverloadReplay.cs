@@ -98,7 +98,7 @@ internal sealed class OverloadReplay(ReplayRun run, string service, int capacity
         var plan = new LoadPlan
         {
             Rate = at => capacity * (at < Step ? Calm : times),
-            Duration = run.Length(12, 15),
+            Duration = run.Length(10, 15),
             Patience = Patience,
             Lanes = Traffic.Paths.Length,
         };
