@@ -12,6 +12,9 @@ internal static class SoakCommand
     /// <summary>The first argument that asks for it.</summary>
     public const string Verb = "soak";
 
+    /// <summary>How many lines a shop that dies may leave.</summary>
+    private const int LastWords = 60;
+
     private static readonly string[] Settings =
     [
         "--Resilience:Degrade:Admission:DryRun=true", // the load must come through whatever else the machine does
@@ -34,7 +37,14 @@ internal static class SoakCommand
         using var ends = new CancellationTokenSource(options.Length * SoakOptions.TroubledShare);
         var redisTrouble = new Trouble("redis", redisProxy, options.Seed);
         var postgresTrouble = new Trouble("postgres", postgresProxy, options.Seed + 1);
-        await Task.WhenAll(redisTrouble.MakeAsync(ends.Token), postgresTrouble.MakeAsync(ends.Token), ReportAsync(shop, options, ends.Token));
+        await Task.WhenAll(redisTrouble.MakeAsync(ends.Token), postgresTrouble.MakeAsync(ends.Token), ReportAsync(shop, options, ends));
+        if (shop.HasExited)
+        {
+            Console.WriteLine("soak: FAIL the shop has died");
+            shop.Lines.TakeLast(LastWords).ToList().ForEach(Console.WriteLine);
+            return 1;
+        }
+
         Console.WriteLine($"all is well from here on; {redisTrouble.Count} faults of Redis and {postgresTrouble.Count} of PostgreSQL lie behind");
         int linesBefore = shop.Lines.Count;
         await shop.WaitForLineAsync("drive: ", options.Length + TimeSpan.FromMinutes(3));
@@ -64,17 +74,19 @@ internal static class SoakCommand
         return File.Exists(assembly) ? assembly : throw new FileNotFoundException($"samples/Storefront has not been built: there is no {assembly}.");
     }
 
-    /// <summary>Says now and then how it goes.</summary>
-    private static async Task ReportAsync(ChildProcess shop, SoakOptions options, CancellationToken cancellationToken)
+    /// <summary>Says now and then how it goes, and ends the trouble once the shop has died.</summary>
+    private static async Task ReportAsync(ChildProcess shop, SoakOptions options, CancellationTokenSource ends)
     {
         var every = TimeSpan.FromTicks(Math.Clamp(options.Length.Ticks / 20, TimeSpan.TicksPerSecond, TimeSpan.TicksPerMinute));
-        while (!cancellationToken.IsCancellationRequested && !shop.HasExited)
+        while (!ends.IsCancellationRequested && !shop.HasExited)
         {
-            await Task.Delay(every, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(every, ends.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (shop.Lines.LastOrDefault(static line => line.StartsWith("vitals: ", StringComparison.Ordinal)) is { } line)
             {
                 Console.WriteLine(line);
             }
         }
+
+        await ends.CancelAsync(); // nobody is left to trouble
     }
 }

@@ -47,8 +47,20 @@ internal sealed class VitalsReader(IEnumerable<IResourcePool> pools, BackgroundW
 
     /// <summary>Without the files of assemblies, where they can be told apart: those that only an error path needs are loaded when it is first gone.</summary>
     private static int CountHandles() => OperatingSystem.IsLinux()
-        ? Directory.GetFiles("/proc/self/fd").Count(static handle => File.ResolveLinkTarget(handle, returnFinalTarget: false)?.Extension != ".dll")
+        ? Directory.GetFiles("/proc/self/fd").Count(IsOpenAndNoAssembly)
         : Process.GetCurrentProcess().HandleCount;
+
+    private static bool IsOpenAndNoAssembly(string handle)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(handle, returnFinalTarget: false)?.Extension != ".dll";
+        }
+        catch (IOException)
+        {
+            return false; // It was closed since it was listed.
+        }
+    }
 
     private Vitals Read(long heap)
     {
