@@ -6,7 +6,7 @@ namespace Resilience.Degrade;
 /// and critical work at 2, 8 and 64 cores without refusing anything at 0.7 of the capacity.
 /// </summary>
 /// <remarks>
-/// A ceiling always holds: the greater of 64 per core and half a second of the best throughput seen. While the process is hot (CPU, or a queue that
+/// A ceiling always holds: the greater of 64 per core (fewer where work is known to be heavy) and half a second of the best throughput seen. While the process is hot (CPU, or a queue that
 /// stays long, and no garbage collection to explain it) the cap is twice what Little's law asks for at the best throughput and the shortest response
 /// time. That response time is nearly frozen: it may rise by 0.1 % a tick, which bounds the drift that limiters have which learn it under load,
 /// and still follows a service that has become slower for good.
@@ -163,12 +163,11 @@ internal sealed class HybridLimit(double cores)
         MaxPass = Math.Max(MaxPass * PassDecayPerTick, perSecond);
         _lastPass = perSecond;
 
-        // While it is hot refusals take processor time as well.
-        MinCost *= RtGrowthPerTick;
+        // While it is hot refusals take processor time as well. It grows by what is seen alone: after a quiet night work is as light as before.
         if (sum >= SamplesPerCost && !IsHot)
         {
             double cost = Math.Max(work / sum, 0.001);
-            MinCost = MinCost == 0 ? cost : Math.Min(MinCost, cost);
+            MinCost = MinCost == 0 ? cost : Math.Min(MinCost * RtGrowthPerTick, cost);
         }
     }
 

@@ -106,6 +106,24 @@ public sealed class HybridLimitTests
         Assert.InRange(_limit.For(Priority.Low), ceiling - 1, ceiling + 1);
     }
 
+    [Theory]
+    [InlineData(0.3, 128)]
+    [InlineData(0.8, 50)]
+    public void Ceiling_AfterAQuietNight_IsAsBefore(double cpu, int ceiling)
+    {
+        for (int i = 0; i < 12; i++)
+        {
+            Tick(waitMs: 0, cpu: cpu);
+        }
+
+        for (int i = 0; i < 8 * 60 * 60 * 10; i++)
+        {
+            Tick(waitMs: 0, cpu: 0.01, passed: i % 10 == 0 ? 1 : 0);
+        }
+
+        Assert.InRange(_limit.For(Priority.Low), ceiling - 1, ceiling + 1);
+    }
+
     /// <summary>Learns what can be done, at half of the processors.</summary>
     private void Warm()
     {
